@@ -1,0 +1,84 @@
+"""What a run is asked to do, and how its steps are found and called.
+
+The same `Request` comes from the command line, from an Airflow form and from an asset event. Steps are functions
+``step(request) -> StepResult`` that the rooms register as entry points (group ``coldframe.steps``).
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from coldframe.errors import ConfigurationError
+
+STEPS = (
+    "land",
+    "audit_landed",
+    "transform",
+    "publish",
+    "materialize",
+    "forecast",
+    "growth",
+    "assortment",
+    "incubation",
+)
+
+
+class Request(BaseModel):
+    """One run of the pipeline. Frozen and strict; `as_of` is the last day the run may know of (UTC, inclusive)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    as_of: date
+    start: date | None = Field(None, description="First day to land; None: everything the source has.")
+    path: Path | None = Field(None, description="Folder or file the source reads, where it needs one.")
+    season: str | None = Field(
+        None, description="'2017-Q4', '2017-10-02..2017-12-31' or a calendar season; None: the next quarter."
+    )
+    horizon_weeks: int = Field(14, ge=1, le=53, description="Weeks forecast after the last complete week.")
+    options: int = Field(12, ge=1, le=500, description="Most products ranged per region and category (K).")
+    objective: Literal["gmv", "margin"] = "gmv"
+    service_level: float = Field(0.8, gt=0, lt=1, description="Demand quantile that depth covers.")
+    new_product_share: float = Field(0.1, ge=0, le=1, description="Least share of options kept for recent launches.")
+    must_keep: tuple[str, ...] = ()
+    must_drop: tuple[str, ...] = ()
+    exposure_budget: int = Field(100_000, ge=0, description="Impressions for tomorrow's new products.")
+    force: bool = Field(False, description="Do the work again even if nothing it depends on changed.")
+
+
+class StepResult(BaseModel):
+    """What a step did, for people and for the ledger. `facts` are numbers and short texts; `links` are paths or URLs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    step: str
+    summary: str
+    reused: bool = False
+    warnings: tuple[str, ...] = ()
+    facts: dict[str, Any] = {}
+    links: dict[str, str] = {}
+
+
+Step = Callable[[Request], StepResult]
+
+
+def parse_request(values: Mapping[str, Any]) -> Request:
+    """A request from a form or an event. Raises ConfigurationError naming each field that does not fit."""
+    try:
+        return Request.model_validate({k: v for k, v in values.items() if v not in (None, "")})
+    except ValidationError as error:
+        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise ConfigurationError("The request does not fit:\n  " + "\n  ".join(lines)) from error
+
+
+def find_step(name: str) -> Step:
+    """The registered step called `name`. Raises ConfigurationError if no room registers it."""
+    found = [e for e in entry_points(group="coldframe.steps") if e.name == name]
+    if not found:
+        raise ConfigurationError(f"No step is called {name!r}. Known: {', '.join(STEPS)}. Is the project installed?")
+    step: Step = found[0].load()
+    return step
