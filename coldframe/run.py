@@ -75,10 +75,24 @@ def parse_request(values: Mapping[str, Any]) -> Request:
         raise ConfigurationError("The request does not fit:\n  " + "\n  ".join(lines)) from error
 
 
+def _find(group: str, name: str) -> Any:
+    offered = entry_points(group=group)
+    found = [e for e in offered if e.name == name]
+    if not found:
+        known = ", ".join(sorted({e.name for e in offered})) or "none"
+        raise ConfigurationError(
+            f"{group} has no {name!r} (known: {known}). Is the project installed? Run `make install`."
+        )
+    return found[0].load()
+
+
 def find_step(name: str) -> Step:
     """The registered step called `name`. Raises ConfigurationError if no room registers it."""
-    found = [e for e in entry_points(group="coldframe.steps") if e.name == name]
-    if not found:
-        raise ConfigurationError(f"No step is called {name!r}. Known: {', '.join(STEPS)}. Is the project installed?")
-    step: Step = found[0].load()
+    step: Step = _find("coldframe.steps", name)
     return step
+
+
+def find_service(name: str) -> Callable[..., Any]:
+    """What a room offers the others by name (``training_frame``, ``serve``, ``rollback``). Raises ConfigurationError."""
+    service: Callable[..., Any] = _find("coldframe.services", name)
+    return service

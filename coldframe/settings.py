@@ -26,7 +26,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="forbid", frozen=True)
 
     home: Path = Field(PROJECT_ROOT / "var", description="Folder that holds everything Coldframe writes.")
-    source: str = Field("complete_journey", description="Source that scheduled runs land.", pattern=r"^[a-z][a-z0-9_]*$")
+    source: str = Field(
+        "complete_journey", description="Source that scheduled runs land.", pattern=r"^[a-z][a-z0-9_]*$"
+    )
     source_path: Path | None = Field(None, description="Folder or file the source reads, where it needs one.")
     warehouse_url: str = Field(
         "", description="Ibis URL of the warehouse. Empty: one DuckDB file per source under home."

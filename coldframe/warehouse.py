@@ -56,7 +56,9 @@ def connect(workspace: Workspace, *, settings: Settings | None = None, create: b
     url = warehouse_url(workspace, settings)
     if url.startswith("duckdb://") and not workspace.warehouse_file.exists() and not settings.warehouse_url:
         if not create:
-            raise NotAvailableError(f"There is no warehouse for {workspace.source} yet. Run `coldframe transform` first.")
+            raise NotAvailableError(
+                f"There is no warehouse for {workspace.source} yet. Run `coldframe transform` first."
+            )
         workspace.warehouse_file.parent.mkdir(parents=True, exist_ok=True)
     backend = _open(url, settings)
     try:

@@ -201,7 +201,13 @@ CONTENTS = Table(
         Column("started_at", Type.TIMESTAMP, "Published or gone live (UTC)."),
         Column("ended_at", Type.TIMESTAMP, "Taken down or gone off air (UTC).", nullable=True),
     ),
-    rules=(Rule("ends_after_start", "ended_at is null or ended_at >= started_at", "ended_at lies before started_at"),),
+    rules=(
+        Rule(
+            "ends_after_start",
+            "ended_at is null or ended_at >= started_at",
+            "ended_at lies before started_at",
+        ),
+    ),
 )
 TRAFFIC = Table(
     name="traffic",
