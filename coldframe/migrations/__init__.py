@@ -1,0 +1,1 @@
+"""Schema changes of the decision ledger, applied by `coldframe.ledger.Ledger.open`."""

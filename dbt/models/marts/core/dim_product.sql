@@ -1,0 +1,50 @@
+with
+
+products as (
+
+    select * from {{ ref('stg_products') }}
+
+),
+
+first_sales as (
+
+    select * from {{ ref('int_first_sales') }}
+
+),
+
+run as (
+
+    select * from {{ ref('stg_run') }}
+
+),
+
+sales as (
+
+    select
+        product_id,
+        min(first_sold_on) as first_sold_on,
+        max(last_sold_on) as last_sold_on
+    from first_sales
+    group by product_id
+
+)
+
+select
+    products.product_id,
+    products.merchant_id,
+    products.title,
+    products.category,
+    products.subcategory,
+    products.brand,
+    cast(products.list_price as double) as list_price,
+    coalesce(products.launched_on, sales.first_sold_on) as launched_on,
+    case
+        when products.launched_on is not null then 'declared'
+        when sales.first_sold_on > run.history_from + 56 then 'first_sale'
+        else 'before_history'
+    end as launch_source,
+    sales.first_sold_on,
+    sales.last_sold_on
+from products
+left join sales on products.product_id = sales.product_id
+cross join run

@@ -1,0 +1,96 @@
+{{ config(materialized="incremental") }}
+
+with
+
+order_lines as (
+
+    select * from {{ ref('fct_order_lines') }}
+
+),
+
+first_sales as (
+
+    select * from {{ ref('int_first_sales') }}
+
+),
+
+products as (
+
+    select * from {{ ref('dim_product') }}
+
+),
+
+weeks as (
+
+    select * from {{ ref('int_weeks') }}
+
+),
+
+run as (
+
+    select * from {{ ref('stg_run') }}
+
+),
+
+first_weeks as (
+
+    select
+        products.category,
+        first_sales.region,
+        min(first_sales.first_week) as first_week
+    from first_sales
+    inner join products on first_sales.product_id = products.product_id
+    group by products.category, first_sales.region
+
+),
+
+panel as (
+
+    select
+        weeks.week_start,
+        weeks.days_elapsed,
+        first_weeks.category,
+        first_weeks.region
+    from first_weeks
+    inner join weeks on first_weeks.first_week <= weeks.week_start
+    where weeks.week_start >= (select run.rebuild_week from run)
+
+),
+
+sales as (
+
+    select
+        week_start,
+        category,
+        region,
+        sum(quantity) as units,
+        sum(gmv) as gmv,
+        sum(net_amount) as net_amount,
+        count(distinct order_id) as orders,
+        count(distinct customer_id) as buyers,
+        count(distinct product_id) as active_products
+    from order_lines
+    where
+        status <> 'cancelled'
+        and week_start >= (select run.rebuild_week from run)
+    group by week_start, category, region
+
+)
+
+select
+    panel.week_start,
+    panel.category,
+    panel.region,
+    cast(coalesce(sales.units, 0) as bigint) as units,
+    cast(coalesce(sales.gmv, 0) as decimal(18, 2)) as gmv,
+    cast(coalesce(sales.net_amount, 0) as decimal(18, 2)) as net_amount,
+    coalesce(sales.orders, 0) as orders,
+    coalesce(sales.buyers, 0) as buyers,
+    coalesce(sales.active_products, 0) as active_products,
+    panel.days_elapsed
+from panel
+left join sales
+    on
+        panel.week_start = sales.week_start
+        and panel.category = sales.category
+        and panel.region = sales.region

@@ -1,0 +1,14 @@
+with
+
+merchants as (
+
+    select * from {{ source('landed', 'merchants') }}
+
+)
+
+select
+    trim(merchant_id) as merchant_id,
+    nullif(trim(name), '') as name,
+    nullif(trim(region), '') as region,
+    joined_on
+from merchants
