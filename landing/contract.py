@@ -31,7 +31,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `minimum` and `maximum` are inclusive; `values` lists all that is allowed; `references` is 'table.column'."""
+    """One column. `minimum` and `maximum` are inclusive; `values` lists all that is allowed; `references` is 'table.column'.
+
+    Empty text is the same as no value, except where `blank` says that it is a value of its own.
+    """
 
     name: str
     type: Type
@@ -41,6 +44,7 @@ class Column:
     maximum: float | None = None
     values: tuple[str, ...] = ()
     references: str | None = None
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,7 @@ TRAFFIC = Table(
         _id("product_id", "Product that was shown.", references="products.product_id"),
         Column("region", Type.TEXT, "Region of the viewers."),
         Column("channel", Type.TEXT, "Where it was shown."),
-        _id("content_id", "Video or livestream that showed it; empty text for none."),
+        Column("content_id", Type.TEXT, "Video or livestream that showed it; empty text for none.", blank=True),
         _count("impressions", "Times shown."),
         _count("clicks", "Times opened."),
         _count("carts", "Times put into a cart."),

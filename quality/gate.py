@@ -31,6 +31,8 @@ SUBJECT = "subject"
 RESULTS = "results.json"
 DOCS = "docs"
 SHOWN = 3
+# Great Expectations' argument names in words.
+LIMITS = {"min_value": "at least", "max_value": "at most", "value_set": "one of"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Failure:
     def __str__(self) -> str:
         more = f" and {self.rows - len(self.subjects)} more" if self.rows > len(self.subjects) else ""
         about = f" ({', '.join(self.subjects)}{more})" if self.subjects else ""
-        return f"{self.table}.{self.column} is {self.observed}{about}: {self.expectation}. {self.advice}"
+        return f"{self.table}.{self.column} is {self.observed}{about}, expected {self.expectation}. {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -160,10 +162,10 @@ def _digest(frames: Iterable[Frame]) -> str:
 def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple[Failure, ...]:
     # Read at import: nothing is reported to anybody.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    import great_expectations as gx  # noqa: PLC0415
-    from great_expectations.core.run_identifier import RunIdentifier  # noqa: PLC0415
-    from great_expectations.data_context.types.base import ProgressBarsConfig  # noqa: PLC0415
-    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration  # noqa: PLC0415
+    import great_expectations as gx
+    from great_expectations.core.run_identifier import RunIdentifier
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     # It announces every expectation and page it touches.
     logging.getLogger("great_expectations").setLevel(logging.ERROR)
@@ -232,10 +234,14 @@ def _failure(frame: Frame, result: "ExpectationValidationResult") -> Failure:
     else:
         raised = [i.get("exception_message") for i in result.exception_info.values() if isinstance(i, dict)]
         observed = f"not judgeable, {'; '.join(str(m) for m in raised if m) or 'no reason given'}"
-    limits = ", ".join(f"{k}={v}" for k, v in kwargs.items() if v is not None)
+    limits = " and ".join(
+        f"{LIMITS.get(k, k)} {v:g}" if isinstance(v, float) else f"{LIMITS.get(k, k)} {v}"
+        for k, v in kwargs.items()
+        if v is not None
+    )
     return Failure(
         severity=config.severity.value,
-        expectation=f"{config.type}({limits})",
+        expectation=limits or config.type.removeprefix("expect_column_values_to_").replace("_", " "),
         table=frame.name,
         column=str(config.kwargs.get("column", "*")),
         observed=observed,

@@ -6,7 +6,7 @@ Critical is what would make a plan wrong without anybody noticing, and cannot ha
 ever so small; all else is a warning. docs/quality.md lists the rules; a test holds that page equal to this file.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -56,6 +56,7 @@ def landed_suite(as_of: date, available: Sequence[str]) -> tuple[Question, ...]:
     week = as_of - timedelta(days=6)
     return (
         _presence(),
+        _calendar(),
         _keys([contract.BY_NAME[name] for name in available]),
         _freshness(as_of),
         _last_week(as_of, week),
@@ -68,20 +69,22 @@ def landed_suite(as_of: date, available: Sequence[str]) -> tuple[Question, ...]:
 
 
 def _presence() -> Question:
-    required = [t.name for t in contract.TABLES if t.required]
     return Question(
         "required_tables",
         " union all ".join(
-            f"select '{name}' as {SUBJECT}, {'count(*)' if name != 'calendar' else 'null'} as number_of_rows, "
-            f"{'count(*)' if name == 'calendar' else 'null'} as number_of_events from {name}"
-            for name in required
+            f"select '{t.name}' as {SUBJECT}, count(*) as number_of_rows from {t.name}"
+            for t in contract.TABLES
+            if t.required and t.name != "calendar"
         ),
-        (
-            between("number_of_rows", "critical", "The table is empty or was not delivered. Land it again.", minimum=1),
-            between(
-                "number_of_events", "warning", "The calendar is empty, so no model knows a holiday ahead.", minimum=1
-            ),
-        ),
+        (between("number_of_rows", "critical", "The table is empty or was not delivered. Land it again.", minimum=1),),
+    )
+
+
+def _calendar() -> Question:
+    return Question(
+        "calendar",
+        f"select 'calendar' as {SUBJECT}, count(*) as number_of_events from calendar",
+        (between("number_of_events", "warning", "No model knows a holiday ahead: deliver some events.", minimum=1),),
     )
 
 
@@ -200,7 +203,8 @@ def _feeds(as_of: date, available: Sequence[str]) -> list[Question]:
         for t in feeds
     )
     advice = "Nothing came for two weeks, so the features made from it fade to zero."
-    return [Question("feeds", sql, (between("silent_days", "warning", advice, maximum=SILENT_FEED_DAYS),))] * bool(feeds)
+    question = Question("feeds", sql, (between("silent_days", "warning", advice, maximum=SILENT_FEED_DAYS),))
+    return [question] if feeds else []
 
 
 def _null_jumps(week: date, available: Sequence[str]) -> list[Question]:
@@ -209,7 +213,7 @@ def _null_jumps(week: date, available: Sequence[str]) -> list[Question]:
         select
             '{table.name}.{column.name}' as {SUBJECT},
             avg(cast({column.name} is null as int)) filter (where {table.day} >= date '{week}') as null_share,
-            avg(cast({column.name} is null as int)) filter (where {table.day} < date '{week}') as trailing,
+            avg(cast({column.name} is null as int)) filter (where {table.day} < date '{week}') as usual_share,
             count(*) filter (where {table.day} >= date '{week}') as fresh,
             count(*) filter (where {table.day} < date '{week}') as earlier
         from {table.name} where {table.day} >= date '{week}' - 28
@@ -221,14 +225,13 @@ def _null_jumps(week: date, available: Sequence[str]) -> list[Question]:
     ]
     sql = f"""
         select
-            {SUBJECT}, null_share, trailing,
-            if(least(fresh, earlier) >= {JUDGEABLE}, null_share - trailing, null) as jump_in_nulls
+            {SUBJECT}, null_share, usual_share,
+            if(least(fresh, earlier) >= {JUDGEABLE}, null_share - usual_share, null) as jump_in_nulls
         from ({" union all ".join(measured)})
     """
     advice = "Far more empty values than in the four weeks before. Did the source stop filling the column?"
-    return [Question("empty_values", sql, (between("jump_in_nulls", "warning", advice, maximum=NULL_JUMP),))] * bool(
-        measured
-    )
+    question = Question("empty_values", sql, (between("jump_in_nulls", "warning", advice, maximum=NULL_JUMP),))
+    return [question] if measured else []
 
 
 def _quarantine() -> Question:
@@ -278,10 +281,13 @@ def _lines(week: date) -> Question:
     )
 
 
-def marts_suite(as_of: date, marts: Sequence[Mart], accepted_gmv: str, accepted_lines: int) -> tuple[Question, ...]:
-    """Questions about the built marts; `accepted_*` are what landed, computed without dbt.
+def marts_suite(
+    as_of: date, marts: Sequence[Mart], features: Mapping[str, Sequence[str]], accepted_gmv: str, accepted_lines: int
+) -> tuple[Question, ...]:
+    """Questions about the built marts. `features` are the feature columns of each ftr_ mart.
 
-    `accepted_gmv` is a decimal number as text: sums of money are compared exactly.
+    `accepted_*` are what landed, computed without dbt; `accepted_gmv` is a decimal number as text, because sums of
+    money are compared exactly.
     """
     names = {m.name: f"{m.schema}.{m.name}" for m in marts}
     last_week = last_complete_week(as_of)
@@ -291,7 +297,7 @@ def marts_suite(as_of: date, marts: Sequence[Mart], accepted_gmv: str, accepted_
         _sales_of_last_week(names, last_week),
         _panel(names, as_of, last_week),
         _feature_rows(names, last_week),
-        *(_feature_nulls(name, names[name], last_week) for name in names if name.startswith("ftr_")),
+        *(_feature_nulls(names[name], columns, last_week) for name, columns in sorted(features.items())),
     )
 
 
@@ -443,27 +449,39 @@ def _feature_rows(names: dict[str, str], last_week: date) -> Question:
         ),
         (
             between("rows_last_week_products", "critical", "No product has features for the last complete week.", 1),
-            between("rows_last_week_others", "warning", "This feature table has no rows for the last complete week.", 1),
+            between(
+                "rows_last_week_others", "warning", "This feature table has no rows for the last complete week.", 1
+            ),
             none_of("rows_from_the_future", "critical", "Features of a week that is not over leak into training."),
             none_of("rows_known_too_early", "critical", "A feature cannot be known before its week ended."),
         ),
     )
 
 
-def _feature_nulls(name: str, table: str, last_week: date) -> Question:
+def _feature_nulls(table: str, columns: Sequence[str], last_week: date) -> Question:
     known = last_week + timedelta(days=7)
-    return Question(
-        f"{name}_empty_values",
+    measured = " union all ".join(
         f"""
-        with recent as (
-            select columns(* exclude (created_timestamp)), event_timestamp = timestamp '{known}' as fresh
-            from {table} where event_timestamp > timestamp '{known}' - interval 35 day
-        ),
-        shares as (
-            select fresh, count(*) as number_of_rows, 1 - count(columns(* exclude (fresh))) / count(*) from recent
-            group by fresh
+        select
+            '{table.rsplit(".", maxsplit=1)[-1]}.{column}' as {SUBJECT},
+            avg(cast({column} is null as int)) filter (where event_timestamp = timestamp '{known}') as null_share,
+            avg(cast({column} is null as int)) filter (where event_timestamp < timestamp '{known}') as usual_share,
+            count(*) filter (where event_timestamp = timestamp '{known}') as fresh
+        from recent
+        """
+        for column in columns
+    )
+    advice = "Far more empty values than in the four weeks before. Did a source table stop coming?"
+    return Question(
+        f"empty_values_{table.rsplit('.', maxsplit=1)[-1]}",
+        f"""
+        with recent as materialized (
+            select * from {table}
+            where event_timestamp > timestamp '{known}' - interval 35 day and event_timestamp <= timestamp '{known}'
         )
-        select 1
+        select
+            {SUBJECT}, null_share, usual_share, if(fresh >= {JUDGEABLE}, null_share - usual_share, null) as jump_in_nulls
+        from ({measured})
         """,
-        (),
+        (between("jump_in_nulls", "warning", advice, maximum=NULL_JUMP),),
     )

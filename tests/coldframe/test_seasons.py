@@ -52,7 +52,7 @@ def test_a_season_of_the_calendar_is_its_next_unbroken_run_of_days() -> None:
 
 def test_a_season_that_is_running_already_is_not_planned_again() -> None:
     with pytest.raises(
-        ConfigurationError, match="no 'autumn' that begins after 2017-09-30; its last day .* 2017-11-30"
+        ConfigurationError, match=r"no 'autumn' that begins after 2017-09-30; its last day .* 2017-11-30"
     ):
         resolve("autumn", AS_OF, calendar(("autumn", "2017-09-01", "2017-11-30")))
 

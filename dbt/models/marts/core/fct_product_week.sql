@@ -32,10 +32,9 @@ exposure_weeks as (
 
 ),
 
-exposures_available as (
+availability as (
 
     select * from {{ ref('stg_availability') }}
-    where table_name = 'exposures'
 
 ),
 
@@ -45,16 +44,31 @@ run as (
 
 ),
 
+series as (
+
+    select
+        first_sales.product_id,
+        first_sales.region,
+        first_sales.first_week,
+        products.category,
+        products.merchant_id,
+        cast(date_trunc('week', products.launched_on) as date) as launch_week,
+        availability.available as has_exposures
+    from first_sales
+    inner join products on first_sales.product_id = products.product_id
+    inner join availability on availability.table_name = 'exposures'
+
+),
+
 panel as (
 
     select
+        series.*,
         weeks.week_start,
         weeks.days_elapsed,
-        weeks.known_at,
-        first_sales.product_id,
-        first_sales.region
-    from first_sales
-    inner join weeks on first_sales.first_week <= weeks.week_start
+        weeks.known_at
+    from series
+    inner join weeks on series.first_week <= weeks.week_start
     where weeks.week_start >= (select run.rebuild_week from run)
 
 ),
@@ -82,22 +96,18 @@ select
     panel.week_start,
     panel.product_id,
     panel.region,
-    products.category,
-    products.merchant_id,
+    panel.category,
+    panel.merchant_id,
     cast(coalesce(sales.units, 0) as bigint) as units,
     cast(coalesce(sales.gmv, 0) as decimal(18, 2)) as gmv,
     cast(coalesce(sales.net_amount, 0) as decimal(18, 2)) as net_amount,
     coalesce(sales.orders, 0) as orders,
     coalesce(sales.buyers, 0) as buyers,
-    if(exposures_available.available, coalesce(exposure_weeks.exposure_share, 0), null) as exposure_share,
-    cast(
-        greatest(0, panel.week_start - cast(date_trunc('week', products.launched_on) as date)) // 7 as bigint
-    ) as age_weeks,
+    if(panel.has_exposures, coalesce(exposure_weeks.exposure_share, 0), null) as exposure_share,
+    cast(greatest(0, panel.week_start - panel.launch_week) // 7 as bigint) as age_weeks,
     panel.days_elapsed,
     panel.known_at
 from panel
-inner join products on panel.product_id = products.product_id
-cross join exposures_available
 left join sales
     on
         panel.week_start = sales.week_start

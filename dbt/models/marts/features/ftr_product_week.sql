@@ -158,7 +158,7 @@ rolled as (
         last_13w as (partition by spine.product_id order by spine.week_start rows between 12 preceding and current row),
         previous_4w as (partition by spine.product_id order by spine.week_start rows between 7 preceding and 4 preceding)
 
-)
+),
 
 window_rows as (
 

@@ -1,0 +1,131 @@
+"""What really sold in a season that a plan was made for before it began.
+
+Deciding must never see these facts, so they are landed apart, by a process of its own, into a home beneath the home
+(``home/actuals``) whose ledger and partitions no step of the pipeline reads. When this is wrong, a plan is praised or
+blamed for sales that are not its season's.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+
+from coldframe import landed
+from coldframe.errors import ColdframeError, NotAvailableError
+from coldframe.ledger import Plan
+from coldframe.paths import Workspace
+from coldframe.settings import PREFIX, Settings, get_settings
+
+RANKED_WEEKS = 13
+
+Land = Callable[["ActualsRequest"], None]
+
+
+@dataclass(frozen=True)
+class ActualsRequest:
+    """What to land apart: the days from the weeks the naive rule looks at to the end of the season."""
+
+    home: Path
+    source: str
+    start: date
+    as_of: date
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Actuals:
+    """Sales of every product of a season.
+
+    `products` has one row a (region, product_id) that sold in the season or in the 13 weeks up to the plan's as-of:
+    region, category, product_id, title, units, gmv (of the season), naive_rank (1 = most GMV in its region and
+    category in those 13 weeks; null if it sold nothing then). `until` is the last day that sold anything: before the
+    end of the season the comparison is of a part of it.
+    """
+
+    products: pd.DataFrame
+    first_day: date
+    last_day: date
+    until: date
+
+
+def land_apart(request: ActualsRequest) -> None:
+    """Runs `coldframe land` in a process whose home and ledger are the ones apart. Raises ColdframeError if it fails."""
+    arguments = ["--source", request.source, "--start", str(request.start), "--as-of", str(request.as_of)]
+    if request.path is not None:
+        arguments += ["--path", str(request.path)]
+    done = subprocess.run(
+        [sys.executable, "-m", "coldframe.cli", "land", *arguments],
+        env=os.environ | {f"{PREFIX}HOME": str(request.home), f"{PREFIX}LEDGER_URL": ""},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ColdframeError(f"What sold in the season could not be landed:\n{done.stdout[-3000:]}")
+
+
+def season_actuals(
+    plan: Plan, path: Path | None = None, settings: Settings | None = None, land: Land = land_apart
+) -> Actuals:
+    """Sales of the days `plan` is valid for, from the same source, landed apart.
+
+    Raises NotAvailableError where the source has no sales after the plan's as-of.
+    """
+    home = (settings or get_settings()).home / "actuals"
+    start = plan.as_of - timedelta(weeks=RANKED_WEEKS) + timedelta(days=1)
+    land(ActualsRequest(home, plan.source, start, plan.valid_until, path))
+    workspace = Workspace(home, plan.source)
+    files = [str(p.path) for p in landed.visible(workspace, "order_lines", plan.valid_until)]
+    products = [str(p.path) for p in landed.visible(workspace, "products", plan.valid_until)]
+    if not files or not products:
+        raise NotAvailableError(
+            f"{plan.source} landed no order lines or no products for {start} to {plan.valid_until}."
+        )
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        frame = connection.execute(
+            """
+            with lines as (
+                select region, product_id, quantity, gross_amount, ordered_at::date as day
+                from read_parquet($files, hive_partitioning = false)
+                where status <> 'cancelled' and ordered_at::date >= $start
+            ), sold as (
+                select
+                    region, product_id,
+                    coalesce(sum(quantity) filter (where day between $first and $last), 0)::double as units,
+                    coalesce(sum(gross_amount) filter (where day between $first and $last), 0)::double as gmv,
+                    sum(gross_amount) filter (where day <= $as_of)::double as recent,
+                    max(day) filter (where day between $first and $last) as until
+                from lines group by all
+            )
+            select
+                region, category, product_id, title, units, gmv, until,
+                case when recent > 0 then
+                    row_number() over (partition by region, category order by recent desc nulls last, product_id)
+                end as naive_rank
+            from sold join read_parquet($products, hive_partitioning = false) using (product_id)
+            order by region, category, gmv desc, product_id
+            """,
+            {
+                "files": files,
+                "products": products,
+                "start": start,
+                "as_of": plan.as_of,
+                "first": plan.valid_from,
+                "last": plan.valid_until,
+            },
+        ).df()
+    if frame["until"].isna().all():
+        raise NotAvailableError(
+            f"{plan.source} has no sales between {plan.valid_from} and {plan.valid_until} yet; "
+            "there is nothing to lay the plan beside."
+        )
+    until = frame["until"].max().date()
+    return Actuals(frame.drop(columns="until"), plan.valid_from, plan.valid_until, until)

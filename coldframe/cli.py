@@ -1,0 +1,426 @@
+"""The command line: every step of the pipeline without Airflow, through the same door, and what people do with plans.
+
+Whoever runs Coldframe by hand or from cron meets this file first; exit codes are part of its contract: 2 for bad
+input or configuration, 3 for a gate that refused, 1 for everything else.
+"""
+
+import csv
+import functools
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import make_url
+from typer.core import TyperGroup
+from typer.exceptions import Abort, Exit, TyperException
+
+from coldframe import __version__
+from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError
+from coldframe.execution import Progress, run_all
+from coldframe.ledger import Ledger, Plan
+from coldframe.report import comparison_report, compare_with_actuals, plan_report, plans_table
+from coldframe.run import STEPS, Request, find_service, parse_request
+from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
+
+# A plan's tables need room; piped output has no width of its own.
+PIPED_WIDTH = 160
+
+COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
+    "run": (STEPS, "Run every step: from raw facts to two draft plans."),
+    "land": (("land",), "Bring the source's rows in; what breaks the contract goes to the quarantine."),
+    "transform": (("transform",), "Build the marts with dbt."),
+    "audit": (("audit_landed", "publish"), "Judge what landed and the marts, then publish a snapshot."),
+    "materialize": (("materialize",), "Write the published features to the online store."),
+    "train": (("forecast", "growth"), "Forecast demand and score recent launches."),
+    "decide": (("assortment", "incubation"), "Draft the seasonal assortment and the incubation plan."),
+}
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class _FriendlyGroup(TyperGroup):
+    """Says what went wrong in one red sentence; the traceback is for --debug."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (Abort, Exit, TyperException):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug"):
+                raise
+            expected = type(error).__module__ == "coldframe.errors"
+            message = (
+                str(error) if expected else f"{type(error).__name__}: {error}. Run `coldframe --debug …` for more."
+            )
+            _console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
+            raise Exit(exit_code(error)) from error
+
+
+app = typer.Typer(
+    cls=_FriendlyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
+)
+
+
+def exit_code(error: Exception) -> int:
+    if isinstance(error, ConfigurationError | BadInputError):
+        return 2
+    return 3 if isinstance(error, GateError) else 1
+
+
+def _console(stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+
+
+@app.callback()
+def _main(
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Seasonal assortments and incubation plans from raw shop events. Start with `coldframe doctor` or `coldframe run`."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("coldframe").setLevel(logging.DEBUG if debug else logging.WARNING)
+    if version:
+        print(__version__)
+        raise Exit(0)
+
+
+# Requests
+
+
+def _option(name: str, field: FieldInfo) -> inspect.Parameter:
+    flag = f"--{name.replace('_', '-')}"
+    explained = {
+        "source": "Source to land [default: COLDFRAME_SOURCE].",
+        "as_of": "Last day the run may know of (UTC, inclusive) [required].",
+        "objective": "What the assortment maximises: gmv or margin.",
+        "must_keep": "Product that stays whatever it is worth; may be repeated.",
+        "must_drop": "Product that goes whatever it is worth; may be repeated.",
+    }
+    shown = field.description or explained[name]
+    if field.default not in (None, (), False) and not field.is_required():
+        shown = f"{shown} [default: {field.default}]"
+    if field.annotation is bool:
+        return _parameter(name, bool, typer.Option(flag, help=shown), False)
+    if field.annotation == tuple[str, ...]:
+        return _parameter(name, list[str], typer.Option(flag, metavar="PRODUCT", help=shown), None)
+    return _parameter(name, str, typer.Option(flag, metavar=name.upper(), help=shown, show_default=False), None)
+
+
+def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
+    annotation = Annotated[kind if default is not None else kind | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def takes_request(command: Callable[[Request], None]) -> Callable[..., None]:
+    """Gives a command one option for each field of `Request`; all of them are checked by `Request` alone."""
+
+    @functools.wraps(command)
+    def wrapped(**values: Any) -> None:
+        command(_request(values))
+
+    parameters = [_option(name, field) for name, field in Request.model_fields.items()]
+    wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
+    return wrapped
+
+
+def _request(values: dict[str, Any]) -> Request:
+    given = {name: value for name, value in values.items() if value not in (None, [], False)}
+    settings = get_settings()
+    source = given.setdefault("source", settings.source)
+    if "as_of" not in given:
+        raise ConfigurationError("Which is the last day the run may know of? Give it: --as-of 2017-09-30")
+    given.setdefault("path", _source_path(source, settings))
+    if given["path"] is not None:
+        given["path"] = Path(given["path"]).expanduser().resolve()
+    return parse_request(given)
+
+
+def _source_path(source: str, settings: Settings) -> Path | None:
+    return settings.source_path if source == settings.source else None
+
+
+# Steps
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """Tells of each step: a spinner while it runs (on a terminal), then its name, seconds, summary and warnings."""
+    spinner: Status | None = None
+
+    def stop() -> None:
+        nonlocal spinner
+        if spinner is not None:
+            spinner.stop()
+            spinner = None
+
+    def tell(progress: Progress) -> None:
+        nonlocal spinner
+        stop()
+        name = f"{progress.step:<13}"
+        if progress.result is None or progress.seconds is None:
+            if console.is_terminal:
+                spinner = console.status(f"{name} ({progress.number} of {progress.total})")
+                spinner.start()
+            return
+        result = progress.result
+        reused = " (re-used)" if result.reused else ""
+        line = Text.assemble((name, "bold green"), f" {progress.seconds:6.1f} s  {result.summary}{reused}")
+        console.print(line, soft_wrap=True)
+        for warning in result.warnings:
+            console.print(Text(f"  ! {warning}", style="yellow"), soft_wrap=True)
+        for label, where in result.links.items():
+            console.print(Text(f"    {label}: {where}", style="dim"), soft_wrap=True)
+
+    try:
+        yield tell
+    finally:
+        stop()
+
+
+def _run_steps(steps: tuple[str, ...], request: Request) -> None:
+    console = _console()
+    with _progress(console) as tell:
+        done = run_all(request, on_step=tell, steps=steps)
+    if len(done) > 1:
+        console.print(f"{'total':<13} {sum(p.seconds or 0 for p in done):6.1f} s")
+    if "assortment" in steps:
+        console.print(f"See the plans: coldframe show --source {request.source}")
+
+
+def _register(name: str, steps: tuple[str, ...], explained: str) -> None:
+    def command(request: Request) -> None:
+        _run_steps(steps, request)
+
+    app.command(name, help=explained)(takes_request(command))
+
+
+for _name, (_steps, _help) in COMMANDS.items():
+    _register(_name, _steps, _help)
+
+
+# Plans
+
+_Source = Annotated[str | None, typer.Option("--source", help="Only this source.")]
+_Kind = Annotated[str | None, typer.Option("--kind", help="Only this kind: assortment or incubation.")]
+_By = Annotated[str, typer.Option("--by", help="Who decides.")]
+_Why = Annotated[str, typer.Option("--why", help="The reason, kept in the ledger.")]
+_PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="Id of the plan; `coldframe plans` lists them.")]
+
+
+@app.command()
+def plans(
+    source: _Source = None,
+    kind: _Kind = None,
+    status: Annotated[str | None, typer.Option("--status", help="Only plans of this status.")] = None,
+) -> None:
+    """List the plans in the ledger, newest first."""
+    found = Ledger.open().plans(source=source, kind=kind, status=status)
+    _console().print(plans_table(found) if found else "No plans yet. `coldframe run` or `coldframe decide` makes them.")
+
+
+@app.command()
+def show(
+    source: _Source = None,
+    kind: _Kind = None,
+    plan_id: Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="This plan, not the newest.")] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="Rows a region or stage in tables; csv and json hold all lines.")
+    ] = 8,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+    actuals: Annotated[
+        bool, typer.Option("--actuals", help="Lay assortments beside what then really sold in their season.")
+    ] = False,
+    path: Annotated[Path | None, typer.Option("--path", help="Folder or file the source reads, for --actuals.")] = None,
+) -> None:
+    """Print the newest plan of each kind (or one plan) with the reason of every line."""
+    ledger = Ledger.open()
+    chosen = (ledger.plan(plan_id),) if plan_id else newest_plans(ledger, source, kind)
+    if output is not Format.TABLE:
+        _export(ledger, chosen, output)
+        return
+    console = _console()
+    for plan in chosen:
+        lines = ledger.lines(plan.plan_id)
+        console.print(plan_report(plan, lines, limit))
+        if actuals and plan.kind == "assortment":
+            from coldframe.actuals import season_actuals
+
+            with console.status("Landing what then sold, apart from the pipeline …"):
+                sold = season_actuals(plan, path or _source_path(plan.source, get_settings()))
+            console.print(comparison_report(plan, compare_with_actuals(lines, sold.products), sold))
+        console.print()
+
+
+def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = None) -> tuple[Plan, ...]:
+    """The newest plan of each kind that was not superseded. Raises NotAvailableError where there is none."""
+    newest: dict[str, Plan] = {}
+    for plan in ledger.plans(source=source, kind=kind):
+        if plan.status != "superseded":
+            newest.setdefault(plan.kind, plan)
+    if not newest:
+        of = " ".join(filter(None, (kind, f"plan of {source}" if source else "plan")))
+        raise NotAvailableError(f"There is no {of} yet. Run `coldframe decide` (or `coldframe run` for the whole way).")
+    return tuple(newest[k] for k in sorted(newest))
+
+
+def _export(ledger: Ledger, chosen: tuple[Plan, ...], output: Format) -> None:
+    exported = [{"plan": vars(plan), "lines": [vars(line) for line in ledger.lines(plan.plan_id)]} for plan in chosen]
+    if output is Format.JSON:
+        print(json.dumps(exported, default=str, indent=1))
+        return
+    names = ["plan_id", "kind", "region", "category", "product_id", "title", "action", "quantity", "value", "value_low"]
+    names += ["value_high", "reason", "alternative", "binding_constraint"]
+    writer = csv.DictWriter(sys.stdout, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for each in exported:
+        for line in each["lines"]:
+            writer.writerow({"plan_id": each["plan"]["plan_id"], "kind": each["plan"]["kind"], **line})
+
+
+def _settle(plan_id: str, status: str, by: str, why: str) -> None:
+    plan = Ledger.open().change_status(plan_id, status, by=by, why=why)
+    _console().print(f"Plan {plan.plan_id} ({plan.kind}, {plan.source}, {plan.season}) is {plan.status}, by {by}.")
+
+
+@app.command()
+def approve(plan_id: _PlanId, by: _By, why: _Why) -> None:
+    """Approve a draft plan. `coldframe publish` then puts it into force."""
+    _settle(plan_id, "approved", by, why)
+
+
+@app.command()
+def reject(plan_id: _PlanId, by: _By, why: _Why) -> None:
+    """Reject a plan; the same decision stays rejected when it is made again."""
+    _settle(plan_id, "rejected", by, why)
+
+
+@app.command()
+def publish(plan_id: _PlanId, by: _By, why: _Why = "") -> None:
+    """Put an approved plan into force; the one published before for the same season is superseded."""
+    _settle(plan_id, "published", by, why)
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="forecasting or growth.")],
+    by: _By,
+    why: _Why,
+    source: Annotated[str | None, typer.Option("--source", help="[default: COLDFRAME_SOURCE]")] = None,
+) -> None:
+    """Make the previous champion of a model serve again."""
+    chosen = source or get_settings().source
+    release = find_service("rollback")(source=chosen, model=model, by=by, why=why)
+    _console().print(f"{model} of {chosen} is served by release {release.id} again.")
+
+
+# Services and the installation
+
+
+@app.command()
+def serve(
+    source: Annotated[str | None, typer.Option("--source", help="[default: COLDFRAME_SOURCE]")] = None,
+    port: Annotated[int, typer.Option("--port", help="Port on the loopback interface.")] = 6566,
+) -> None:
+    """Answer online look-ups of features (Feast's server) until Ctrl-C."""
+    find_service("serve")(source=source or get_settings().source, port=port)
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow and stay in the foreground until Ctrl-C."""
+    from coldframe import airflow_server
+
+    airflow_server.up()
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` or `demo` left running."""
+    from coldframe import airflow_server
+
+    airflow_server.down()
+
+
+@app.command("demo")
+@takes_request
+def demo_command(request: Request) -> None:
+    """Run the whole way in Airflow, print both plans, and leave the UI up until Ctrl-C."""
+    from coldframe import demo
+
+    demo.demo(request)
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option("--deep", help="Also compare every checksum and load every step.")] = False,
+) -> None:
+    """Say what is wrong with this installation and how to mend it. Exit code 1 if anything fails."""
+    from coldframe.doctor import examine, findings_table
+
+    findings = examine(deep=deep)
+    console = _console()
+    console.print(findings_table(findings))
+    failed = sum(f.level == "fail" for f in findings)
+    warned = sum(f.level == "warn" for f in findings)
+    console.print(f"{len(findings)} checks: {failed} failed, {warned} with a warning.")
+    if failed:
+        raise Exit(1)
+
+
+@app.command("settings")
+def settings_command(
+    example: Annotated[bool, typer.Option("--example", help="Print .env.example anew.")] = False,
+) -> None:
+    """Print the settings in force and where each comes from."""
+    if example:
+        print(env_example(), end="")
+        return
+    settings = get_settings()
+    table = Table("setting", "value", "meaning")
+    for name, field in Settings.model_fields.items():
+        value = _without_password(getattr(settings, name))
+        changed = name in settings.model_fields_set
+        table.add_row(
+            Text(f"{PREFIX}{name}".upper(), style="bold" * changed), Text(value), Text(field.description or "")
+        )
+    table.caption = "Bold: set in the environment or in .env."
+    _console().print(table)
+
+
+def _without_password(value: object) -> str:
+    shown = "" if value is None else str(value)
+    return make_url(shown).render_as_string(hide_password=True) if "://" in shown else shown
+
+
+def env_example() -> str:
+    """Every setting with its default, as a commented .env file; paths are relative to the project."""
+    lines = ["# Copy to .env and change what differs here. `coldframe settings` shows what is in force.", ""]
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, Path):
+            default = default.relative_to(PROJECT_ROOT)
+        lines += [f"# {field.description}", f"# {PREFIX}{name.upper()}={'' if default is None else default}", ""]
+    return "\n".join(lines[:-1]) + "\n"
+
+
+if __name__ == "__main__":
+    app()

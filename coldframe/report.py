@@ -1,0 +1,239 @@
+"""How a plan reads in a terminal, and what it was worth: expected beside actual, captured beside the obvious rule.
+
+A category manager approves what is printed here, so a column that says one thing and means another is a wrong
+decision. Everything in this file is a pure function of plans, lines and sales.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+
+import pandas as pd
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from coldframe.actuals import Actuals
+from coldframe.ledger import Plan, PlanLine
+
+RANGED = "range"
+STAGES = ("graduate", "incubate", "seed", "retire")
+PER_CATEGORY = 2
+_EXPLAINED = {"gmv": "expected GMV", "margin": "expected margin"}
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One region (or all): what its ranged products were expected to sell and sold, and what other choices would have.
+
+    Money is GMV of the season. `captured`, `naive` and `best` are shares (0..1) of `total`, the GMV of every product
+    in the planned categories: by the plan; by last 13 weeks' bestsellers with the same number of slots; by the
+    products that really sold most with the same number of slots (nobody can do better).
+    """
+
+    region: str
+    products: int
+    expected: float
+    expected_low: float
+    expected_high: float
+    actual: float
+    inside: float
+    total: float
+    captured: float
+    naive: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A plan beside what then sold."""
+
+    overall: Capture
+    regions: tuple[Capture, ...]
+
+
+def compare_with_actuals(lines: Iterable[PlanLine], products: pd.DataFrame) -> Comparison:
+    """Lays the ranged lines of an assortment beside `products` (`coldframe.actuals.Actuals.products`).
+
+    `expected_low` and `expected_high` add up the lines' own bounds: as if every line erred the same way, so wider than
+    an interval of the sum. `inside` is the share of lines whose sales lay within their own interval.
+    """
+    ranged = pd.DataFrame(
+        [
+            (li.region, li.category, li.product_id, li.value, li.value_low, li.value_high)
+            for li in lines
+            if li.action == RANGED
+        ],
+        columns=["region", "category", "product_id", "value", "value_low", "value_high"],
+    ).merge(products[["region", "product_id", "gmv"]], on=["region", "product_id"], how="left")
+    ranged["gmv"] = ranged["gmv"].fillna(0.0)
+    ranged["inside"] = ranged["gmv"].between(ranged["value_low"], ranged["value_high"])
+    slots = ranged.groupby(["region", "category"]).size().rename("slots").reset_index()
+    sold = products.merge(slots, on=["region", "category"])
+    sold["best_rank"] = sold.groupby(["region", "category"])["gmv"].rank(method="first", ascending=False)
+    regions = tuple(
+        _capture(str(region), ranged[ranged["region"] == region], sold[sold["region"] == region])
+        for region in sorted(ranged["region"].unique())
+    )
+    return Comparison(_capture("all", ranged, sold), regions)
+
+
+def _capture(region: str, ranged: pd.DataFrame, sold: pd.DataFrame) -> Capture:
+    total = float(sold["gmv"].sum())
+
+    def share(gmv: float) -> float:
+        return gmv / total if total else 0.0
+
+    return Capture(
+        region=region,
+        products=len(ranged),
+        expected=float(ranged["value"].sum()),
+        expected_low=float(ranged["value_low"].sum()),
+        expected_high=float(ranged["value_high"].sum()),
+        actual=float(ranged["gmv"].sum()),
+        inside=float(ranged["inside"].mean()) if len(ranged) else 0.0,
+        total=total,
+        captured=share(float(ranged["gmv"].sum())),
+        naive=share(float(sold.loc[sold["naive_rank"] <= sold["slots"], "gmv"].sum())),
+        best=share(float(sold.loc[sold["best_rank"] <= sold["slots"], "gmv"].sum())),
+    )
+
+
+def plan_report(plan: Plan, lines: Sequence[PlanLine], limit: int = 8) -> RenderableType:
+    """A plan for the terminal: a summary and the `limit` top lines of each region (assortment) or stage (incubation)."""
+    body: Callable[..., list[RenderableType]] = _incubation if plan.kind == "incubation" else _assortment
+    return Group(*_head(plan), *body(plan, lines, limit))
+
+
+def plans_table(plans: Iterable[Plan]) -> Table:
+    """One row a plan, newest first."""
+    table = Table("plan", "kind", "source", "as of", "season", "valid", "lines", "status", title="Plans")
+    for p in plans:
+        valid = f"{p.valid_from} … {p.valid_until}"
+        table.add_row(p.plan_id, p.kind, p.source, str(p.as_of), p.season, valid, f"{p.line_count:,}", p.status)
+    return table
+
+
+def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> RenderableType:
+    """Expected beside actual for each region, and what the obvious rule would have captured."""
+    of_gmv = plan.parameters.get("objective", "gmv") == "gmv"
+    table = Table(title=f"Plan {plan.plan_id} beside what sold from {actuals.first_day} to {actuals.until}")
+    expected = ("expected GMV", "within lines'") if of_gmv else ()
+    inside = ("lines within",) if of_gmv else ()
+    columns = ("products", *expected, "sold GMV", *inside, "of all GMV", "bestsellers", "best possible")
+    table.add_column("region")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for c in (*comparison.regions, comparison.overall):
+        money = (_money(c.expected), _interval(c.expected_low, c.expected_high)) if of_gmv else ()
+        hits = (_share(c.inside),) if of_gmv else ()
+        shares = (_share(c.captured), _share(c.naive), _share(c.best))
+        table.add_row(
+            c.region, f"{c.products:,}", *money, _money(c.actual), *hits, *shares, style="bold" * (c.region == "all")
+        )
+    o = comparison.overall
+    notes = [
+        f"The plan's products sold {_share(o.captured)} of the GMV of their categories. Last 13 weeks' bestsellers, with "
+        f"as many places, sold {_share(o.naive)}; a perfect choice would have sold {_share(o.best)}."
+    ]
+    if actuals.until < actuals.last_day:
+        notes.append(f"The season lasts until {actuals.last_day}; sales are known until {actuals.until} only.")
+    return Group(table, *(Text(note) for note in notes))
+
+
+def _head(plan: Plan) -> list[RenderableType]:
+    title = Text(f"{plan.kind.capitalize()} plan {plan.plan_id} ({plan.status})", style="bold")
+    origin = f"{plan.source}, season {plan.season}, as of {plan.as_of}, valid {plan.valid_from} … {plan.valid_until}"
+    made_from = ", ".join([f"snapshot {plan.snapshot_id}", *(f"{k} {v}" for k, v in sorted(plan.release_ids.items()))])
+    return [title, Text(f"{origin}; from {made_from}")]
+
+
+def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[RenderableType]:
+    ranged = [li for li in lines if li.action == RANGED]
+    value = _EXPLAINED[plan.parameters.get("objective", "gmv")]
+    low, high = sum(li.value_low for li in ranged), sum(li.value_high for li in ranged)
+    binding = Counter(li.binding_constraint or "nothing" for li in ranged).most_common()
+    summary = [
+        f"{len(ranged):,} products ranged in {len({li.region for li in ranged})} regions and "
+        f"{len({li.category for li in ranged})} categories; {len(lines) - len(ranged):,} lines drop or hold back.",
+        f"{value.capitalize()} of the season {_money(sum(li.value for li in ranged))} "
+        f"(lines' own bounds add up to {_interval(low, high)}).",
+        "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
+    ]
+    tables: list[RenderableType] = []
+    for region, of_region in groupby(sorted(lines, key=attrgetter("region")), key=attrgetter("region")):
+        table = Table(title=f"Region {region}", title_justify="left")
+        for name in ("category", "product", "depth", value, "between", "why", "binds"):
+            table.add_column(name, justify="right" if name in ("depth", value, "between") else "left")
+        for li in _top(list(of_region), limit):
+            action = "" if li.action == RANGED else f" [{li.action}]"
+            table.add_row(
+                Text(li.category),
+                Text(f"{li.title}{action}"),
+                f"{li.quantity:,.0f}",
+                _money(li.value),
+                _interval(li.value_low, li.value_high),
+                Text(li.reason),
+                Text(li.binding_constraint or ""),
+            )
+        tables.append(table)
+    return [*(Text(s) for s in summary), *tables]
+
+
+def _top(lines: list[PlanLine], limit: int) -> list[PlanLine]:
+    # A region's first rows should show several categories, the largest first, not one category in full.
+    worth: Counter[str] = Counter()
+    for li in lines:
+        worth[li.category] += li.value  # type: ignore[assignment] - Counter sums money as well as counts
+    taken: Counter[str] = Counter()
+    chosen = []
+    for li in sorted(lines, key=lambda li: (-worth[li.category], li.category, -li.value, li.product_id)):
+        taken[li.category] += 1
+        if taken[li.category] <= PER_CATEGORY:
+            chosen.append(li)
+    return chosen[:limit]
+
+
+def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[RenderableType]:
+    counts = Counter(li.action for li in lines)
+    stages = [*STAGES, *sorted(counts.keys() - set(STAGES))]
+    impressions = sum(float(li.details.get("impressions", 0)) for li in lines)
+    summary = (
+        f"{len(lines):,} new products: "
+        + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s])
+        + f". {_money(impressions)} impressions handed out."
+    )
+    table = Table()
+    for name in ("stage", "product", "category", "share", "impressions", "chance", "between", "why"):
+        table.add_column(name, justify="right" if name in ("share", "impressions", "chance", "between") else "left")
+    for stage in stages:
+        of_stage = sorted(
+            (li for li in lines if li.action == stage), key=lambda li: (-li.quantity, -li.value, li.product_id)
+        )
+        for li in of_stage[:limit]:
+            table.add_row(
+                stage,
+                Text(li.title),
+                Text(li.category),
+                f"{li.quantity:.2%}",
+                _money(float(li.details.get("impressions", 0))),
+                f"{li.value:.0%}",
+                f"{li.value_low:.0%} – {li.value_high:.0%}",
+                Text(li.reason),
+            )
+        table.add_section()
+    return [Text(summary), table]
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"{low:,.0f} – {high:,.0f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"

@@ -1,0 +1,17 @@
+"""### Assortment
+
+Which products to range next season, per region and category, how deep, and why. Waits for the forecasts *and* the scores
+of the same request. The plan is a draft until somebody approves it.
+"""
+
+from airflow.sdk import dag
+
+from coldframe.airflow_dags import ASSORTMENT_PLAN, FORECASTS, SCORES, Tag, rules, step
+
+
+@dag(**rules("assortment", __doc__, Tag.DECISIONS, after=[FORECASTS, SCORES]))
+def assortment() -> None:
+    step("assortment", emits=ASSORTMENT_PLAN)
+
+
+assortment()

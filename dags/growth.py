@@ -1,0 +1,16 @@
+"""### Growth
+
+Each recent launch's chance of becoming a bestseller of its category, from point-in-time features.
+"""
+
+from airflow.sdk import dag
+
+from coldframe.airflow_dags import FEATURES, SCORES, Tag, rules, step
+
+
+@dag(**rules("growth", __doc__, Tag.LEARNING, after=[FEATURES]))
+def growth() -> None:
+    step("growth", emits=SCORES)
+
+
+growth()

@@ -1,0 +1,17 @@
+"""### Incubation
+
+Which new products deserve traffic tomorrow, which have proved themselves, which to let go. The plan is a draft until
+somebody approves it.
+"""
+
+from airflow.sdk import dag
+
+from coldframe.airflow_dags import INCUBATION_PLAN, SCORES, Tag, rules, step
+
+
+@dag(**rules("incubation", __doc__, Tag.DECISIONS, after=[SCORES]))
+def incubation() -> None:
+    step("incubation", emits=INCUBATION_PLAN)
+
+
+incubation()

@@ -1,0 +1,75 @@
+"""How landing asks a source for its rows, whatever the source is.
+
+An adapter says what it has before a row is read, and then gives one relation per contract table. It knows its own
+files and nothing of days landed before, of the quarantine or of the disk layout, so that a new source is one small
+module (docs/bring-your-own-data.md). When an adapter maps a column wrongly, no check downstream can tell.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+
+from coldframe.errors import ConfigurationError
+
+ADAPTERS: dict[str, str] = {
+    "complete_journey": "landing.sources.complete_journey:CompleteJourney",
+    "files": "landing.sources.files:Files",
+}
+"""Name of a source -> 'module:class'. The class is called with the request's path, which may be None."""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a source has, found out before any row is read.
+
+    `files` are all files it would read: while they and the code are the same, nothing is landed again.
+    `delivered_on` is the day the rows were handed over; nothing in them can have happened later.
+    """
+
+    tables: tuple[str, ...]
+    files: tuple[Path, ...]
+    delivered_on: date
+    warnings: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """One adapter."""
+
+    def probe(self) -> Offer:
+        """Looks at names, headers and shapes only. Raises BadInputError for what cannot be read at all."""
+
+    def read(self, connection: duckdb.DuckDBPyConnection, table: str, first: date | None, last: date) -> str:
+        """A query whose columns are the contract's, of whatever type, with at most the contract's rows of `table`.
+
+        Rows of events before `first` or after `last` may be left out; landing leaves them out otherwise. A column
+        `source_file` says where a row came from; `unreadable` holds the text of a line that has no columns.
+        Temporary tables may be made on `connection`. Raises BadInputError.
+        """
+
+
+def open_source(name: str, path: Path | None) -> Source:
+    """The adapter called `name`. Raises ConfigurationError for a name nobody registered."""
+    if name not in ADAPTERS:
+        raise ConfigurationError(
+            f"There is no source {name!r}.{near(name, ADAPTERS)} Known: {', '.join(sorted(ADAPTERS))}."
+        )
+    module, _, attribute = ADAPTERS[name].partition(":")
+    source: Source = getattr(import_module(module), attribute)(path)
+    return source
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """' Did you mean …?', or nothing if no known name is like `name`."""
+    found = difflib.get_close_matches(name.strip().lower(), list(known), n=1)
+    return f" Did you mean {found[0]!r}?" if found else ""
+
+
+def quote(text: object) -> str:
+    """`text` as an SQL string."""
+    return "'" + str(text).replace("'", "''") + "'"

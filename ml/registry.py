@@ -1,0 +1,351 @@
+"""Which trained model serves, which one served before, and what each was made from.
+
+A release is an immutable folder named after its content; MLflow keeps its run, its version and the aliases champion
+and challenger. Every plan is made from the champion; when this file is wrong, a plan rests on a model nobody
+promoted, or a bad one cannot be taken back.
+"""
+
+import hashlib
+import json
+import logging
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from coldframe.errors import ColdframeError, ConfigurationError, NotAvailableError
+from coldframe.paths import Workspace
+from coldframe.settings import get_settings
+from coldframe.snapshots import code_version
+from ml.promotion import PromotionDecision
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+CHAMPION = "champion"
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A trained model as it was released: tables (Parquet), artefacts (bytes) and a manifest with their checksums."""
+
+    id: str
+    model: str
+    path: Path
+    manifest: dict[str, Any]
+
+    @property
+    def as_of(self) -> date:
+        return date.fromisoformat(self.manifest["as_of"])
+
+    @property
+    def snapshot_id(self) -> str:
+        return str(self.manifest["snapshot_id"])
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.manifest["params"])
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return dict(self.manifest["metrics"])
+
+    def file(self, table: str) -> Path:
+        """The Parquet file of one table, for DuckDB. Raises NotAvailableError for a table it lacks."""
+        return self._find(f"tables/{table}.parquet")
+
+    def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
+        """One table; dates come as datetime64. Raises NotAvailableError for a table the release lacks."""
+        return pq.read_table(self.file(name), columns=columns).to_pandas(date_as_object=False)
+
+    def artefact(self, name: str) -> bytes:
+        """Raises NotAvailableError for an artefact the release lacks."""
+        return self._find(f"artefacts/{name}").read_bytes()
+
+    def verify(self) -> None:
+        """Compares every file with its checksum. Raises ColdframeError naming what differs."""
+        wrong = [
+            name
+            for name, file in self.manifest["files"].items()
+            if not (self.path / name).is_file() or _sha256(self.path / name) != file["sha256"]
+        ]
+        if wrong:
+            raise ColdframeError(
+                f"Release {self.id} of {self.model}: {len(wrong)} files are missing or differ from the manifest "
+                f"({', '.join(sorted(wrong)[:3])}). Delete {self.path} and train again."
+            )
+
+    def _find(self, name: str) -> Path:
+        if name not in self.manifest["files"]:
+            known = ", ".join(sorted(self.manifest["files"]))
+            raise NotAvailableError(f"Release {self.id} of {self.model} has no {name}. It has: {known}.")
+        return self.path / name
+
+
+@dataclass(frozen=True)
+class Event:
+    """One move of the champion alias: `action` is promote or rollback; `previous` served before."""
+
+    at: str
+    action: str
+    release_id: str
+    previous: str | None
+    by: str
+    why: str
+    decision_id: str | None = None
+
+
+class Registry:
+    """Releases of one source's models. MLflow's database is opened at the first call that needs it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+
+    def release(
+        self,
+        model: str,
+        as_of: date,
+        snapshot_id: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tables: Mapping[str, pd.DataFrame | pa.Table],
+        artefacts: Mapping[str, bytes],
+    ) -> Release:
+        """Writes a release, records it in MLflow and gives it the alias challenger.
+
+        The id is derived from the content, so the same content makes the same release once. Raises ColdframeError for
+        a metric that is not a finite number.
+        """
+        bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
+        if bad:
+            raise ColdframeError(f"{model} as of {as_of}: {', '.join(bad)} is not a finite number; nothing is released.")
+        release = self._write(model, as_of, snapshot_id, params, metrics, tables, artefacts)
+        self._client.set_registered_model_alias(self._name(model), CHALLENGER, self._record(release).version)
+        return release
+
+    def load(self, model: str, release_id: str) -> Release:
+        """Raises NotAvailableError for a release that is not on disk."""
+        path = self.workspace.releases / model / release_id
+        if not (path / MANIFEST).is_file():
+            raise NotAvailableError(f"{model} of {self.workspace.source} has no release {release_id} in {path.parent}.")
+        return Release(release_id, model, path, json.loads((path / MANIFEST).read_text()))
+
+    def releases(self, model: str) -> list[Release]:
+        """Every release on disk, oldest as-of first."""
+        found = [self.load(model, p.parent.name) for p in (self.workspace.releases / model).glob(f"*/{MANIFEST}")]
+        return sorted(found, key=lambda r: (r.as_of, r.id))
+
+    def champion(self, model: str) -> Release | None:
+        """The release that serves; None before the first promotion."""
+        return self._aliased(model, CHAMPION)
+
+    def challenger(self, model: str) -> Release | None:
+        """The last release that was not promoted; None where there is none."""
+        return self._aliased(model, CHALLENGER)
+
+    def promote(self, model: str, release: Release, decision: PromotionDecision) -> None:
+        """Makes `release` the champion after reading every byte of it. Doing it again changes nothing.
+
+        Raises ConfigurationError where the decision was to keep the champion, ColdframeError for a damaged release.
+        """
+        if decision.action != "promote":
+            raise ConfigurationError(
+                f"Decision {decision.decision_id} keeps the champion of {model}: {'; '.join(decision.reasons)}."
+            )
+        self._move(model, release, "promote", "policy", "; ".join(decision.reasons), decision.decision_id)
+
+    def rollback(self, model: str, by: str, why: str) -> Release:
+        """Makes the champion before the present one serve again and returns it.
+
+        Raises NotAvailableError where there is none, ConfigurationError where `by` or `why` is empty.
+        """
+        if not by.strip() or not why.strip():
+            raise ConfigurationError(f"Say who rolls {model} back and why (`by`, `why`).")
+        now = self.champion(model)
+        served = self._served(model)
+        # The alias moves before its event is written; a run killed between the two leaves them one apart.
+        if now is not None and now.id in served:
+            served = served[: len(served) - 1 - served[::-1].index(now.id)]
+        if now is None or not served:
+            raise NotAvailableError(f"{model} of {self.workspace.source} has no earlier champion to go back to.")
+        before = self.load(model, served[-1])
+        self._move(model, before, "rollback", by, why, None)
+        return before
+
+    def history(self, model: str) -> list[Event]:
+        """Every promotion and rollback, oldest first."""
+        registered = self._registered(model)
+        tags = registered.tags if registered else {}
+        return [Event(**json.loads(tags[key])) for key in sorted(tags) if key.startswith("event.")]
+
+    def veto(self, model: str, release_id: str) -> str | None:
+        """Who rolled this release back and why, unless it has been promoted since."""
+        reason = None
+        for event in self.history(model):
+            if event.action == "rollback" and event.previous == release_id:
+                reason = f"{event.why} ({event.by}, {event.at[:10]})"
+            elif event.release_id == release_id:
+                reason = None
+        return reason
+
+    @cached_property
+    def _client(self) -> "MlflowClient":
+        # MLflow reads both while it is imported.
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["DO_NOT_TRACK"] = "true"
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from mlflow import MlflowClient
+
+        url = get_settings().resolved_mlflow_url
+        if url.startswith("sqlite:///"):
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        return MlflowClient(tracking_uri=url, registry_uri=url)
+
+    def _name(self, model: str) -> str:
+        return f"{self.workspace.source}.{model}"
+
+    def _write(
+        self,
+        model: str,
+        as_of: date,
+        snapshot_id: str,
+        params: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tables: Mapping[str, pd.DataFrame | pa.Table],
+        artefacts: Mapping[str, bytes],
+    ) -> Release:
+        self.workspace.scratch.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"release-{model}-", dir=self.workspace.scratch))
+        try:
+            files: dict[str, Any] = {}
+            for name, table in sorted(tables.items()):
+                arrow = table if isinstance(table, pa.Table) else pa.Table.from_pandas(table, preserve_index=False)
+                path = scratch / "tables" / f"{name}.parquet"
+                path.parent.mkdir(exist_ok=True)
+                pq.write_table(arrow, path, compression="zstd")
+                files[f"tables/{name}.parquet"] = {"sha256": _sha256(path), "rows": arrow.num_rows}
+            for name, content in sorted(artefacts.items()):
+                path = scratch / "artefacts" / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+                files[f"artefacts/{name}"] = {"sha256": _sha256(path)}
+            content = {
+                "format": FORMAT,
+                "source": self.workspace.source,
+                "model": model,
+                "as_of": as_of.isoformat(),
+                "snapshot_id": snapshot_id,
+                "params": dict(params),
+                "metrics": dict(metrics),
+                "files": files,
+            }
+            digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+            release_id = f"{as_of.isoformat()}-{digest[:12]}"
+            target = self.workspace.releases / model / release_id
+            if not (target / MANIFEST).is_file():
+                manifest = {"id": release_id, "code_version": code_version()} | content
+                (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                scratch.chmod(0o755)
+                os.replace(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        return self.load(model, release_id)
+
+    def _record(self, release: Release) -> "ModelVersion":
+        """The MLflow version of a release; made, with its run, where MLflow does not know it yet."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        name = self._name(release.model)
+        if self._registered(release.model) is None:
+            self._client.create_registered_model(name)
+        known = self._client.search_model_versions(f"name = '{name}' and tags.release_id = '{release.id}'")
+        if known:
+            return known[0]
+        tags = {"release_id": release.id, "release_path": str(release.path), "snapshot_id": release.snapshot_id}
+        tags |= {"as_of": release.as_of.isoformat(), "code_version": release.manifest["code_version"]}
+        experiment = self._client.get_experiment_by_name(name)
+        experiment_id = (
+            experiment.experiment_id
+            if experiment
+            else self._client.create_experiment(name, artifact_location=self.workspace.releases.as_uri())
+        )
+        run = self._client.create_run(experiment_id, run_name=release.id)
+        at = run.info.start_time
+        self._client.log_batch(
+            run.info.run_id,
+            metrics=[Metric(key, value, at, 0) for key, value in sorted(release.metrics.items())],
+            params=[Param(key, str(value)) for key, value in sorted(release.params.items())],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        self._client.set_terminated(run.info.run_id)
+        return self._client.create_model_version(name, str(release.path), run_id=run.info.run_id, tags=tags)
+
+    def _registered(self, model: str) -> Any:
+        found = self._client.search_registered_models(f"name = '{self._name(model)}'")
+        return found[0] if found else None
+
+    def _aliased(self, model: str, alias: str) -> Release | None:
+        registered = self._registered(model)
+        if registered is None or alias not in registered.aliases:
+            return None
+        version = self._client.get_model_version(self._name(model), registered.aliases[alias])
+        return self.load(model, version.tags["release_id"])
+
+    def _served(self, model: str) -> list[str]:
+        """Releases in the order they became champion, without those rolled back; the last one serves."""
+        stack: list[str] = []
+        for event in self.history(model):
+            if event.action == "rollback" and event.release_id in stack:
+                stack = stack[: len(stack) - stack[::-1].index(event.release_id)]
+            else:
+                stack.append(event.release_id)
+        return stack
+
+    def _move(self, model: str, release: Release, action: str, by: str, why: str, decision_id: str | None) -> None:
+        release.verify()
+        now = self.champion(model)
+        if now is not None and now.id == release.id:
+            return
+        name = self._name(model)
+        version = self._record(release).version
+        self._client.set_registered_model_alias(name, CHAMPION, version)
+        registered = self._registered(model)
+        if registered.aliases.get(CHALLENGER) == version:
+            self._client.delete_registered_model_alias(name, CHALLENGER)
+        number = sum(key.startswith("event.") for key in registered.tags) + 1
+        event = Event(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            action=action,
+            release_id=release.id,
+            previous=now.id if now else None,
+            by=by,
+            why=why,
+            decision_id=decision_id,
+        )
+        self._client.set_registered_model_tag(name, f"event.{number:06d}", json.dumps(asdict(event)))
+
+
+def rollback(workspace: Workspace, model: str, by: str, why: str) -> Release:
+    """The service the command line offers: see Registry.rollback."""
+    return Registry(workspace).rollback(model, by, why)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
