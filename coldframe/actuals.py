@@ -55,7 +55,7 @@ class Actuals:
 
 
 def land_apart(request: ActualsRequest) -> None:
-    """Runs `coldframe land` in a process whose home and ledger are the ones apart. Raises ColdframeError if it fails."""
+    """Runs `coldframe land` in a process with a home and a ledger apart. Raises ColdframeError if it fails."""
     arguments = ["--source", request.source, "--start", str(request.start), "--as-of", str(request.as_of)]
     if request.path is not None:
         arguments += ["--path", str(request.path)]

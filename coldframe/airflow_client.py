@@ -1,7 +1,7 @@
 """The little of Airflow's public API that Coldframe needs: log in, trigger, look, read a log.
 
-`coldframe demo` and `coldframe up` see Airflow through this file alone; when it is wrong they wait for something that has
-long failed.
+`coldframe demo` and `coldframe up` see Airflow through this file alone; when it is wrong they wait for something that
+has long failed.
 """
 
 import time
@@ -32,9 +32,10 @@ class AirflowClient:
         """State of each component by name; empty while nobody answers."""
         try:
             answer = self._http.get("/api/v2/monitor/health", timeout=5)
-            return {name: str(state.get("status")) for name, state in answer.json().items()} if answer.is_success else {}
+            components: dict[str, Mapping[str, Any]] = answer.json() if answer.is_success else {}
         except (httpx.TransportError, ValueError):
             return {}
+        return {name: str(state.get("status")) for name, state in components.items()}
 
     def dag_ids(self) -> set[str]:
         return {dag["dag_id"] for dag in self._get("/api/v2/dags", limit=100)["dags"]}

@@ -43,7 +43,7 @@ WAREHOUSE, LEARN, WATCH = "warehouse", "learn", "watch"
 POOLS = {
     WAREHOUSE: (1, "Whatever opens the embedded warehouse: DuckDB takes one process at a time"),
     LEARN: (2, "Training and deciding: as many as the machine has cores to spare"),
-    WATCH: (2, "Tasks that only report how far dbt is"),
+    WATCH: (3, "Tasks that only report how far dbt is"),
 }
 
 
@@ -83,6 +83,9 @@ DEFAULT_ARGS: dict[str, Any] = {
     "retry_delay": timedelta(minutes=1),
     "retry_policy": RETRY_POLICY,
     "execution_timeout": timedelta(hours=1),
+    # What others wait for goes before what only reports.
+    "priority_weight": 10,
+    "weight_rule": "absolute",
 }
 
 

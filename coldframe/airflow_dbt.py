@@ -1,14 +1,23 @@
 """The dbt project as a group of Airflow tasks: one task runs `dbt build`, one task a mart shows how far it is.
 
-Only this module knows Cosmos. When it is wrong, dbt runs twice at once on a file that takes one writer, or a run is green
-although a test failed.
+Only this module knows Cosmos. When it is wrong, dbt runs twice at once on a file that takes one writer, or a run is
+green although a test failed.
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
 from airflow.sdk import TaskGroup, task
 from cosmos import DbtTaskGroup, ExecutionConfig, ProfileConfig, ProjectConfig, RenderConfig
-from cosmos.constants import DbtResourceType, ExecutionMode, InvocationMode, LoadMode, TestBehavior
+from cosmos.constants import (
+    PRODUCER_WATCHER_DONE_TASK_ID,
+    DbtResourceType,
+    ExecutionMode,
+    InvocationMode,
+    LoadMode,
+    TestBehavior,
+)
 from cosmos.operators.watcher import DbtRunWatcherOperator
 
 from coldframe.airflow_dags import WAREHOUSE, WATCH
@@ -39,10 +48,12 @@ def _mart_only(node: Any, dag: Any, task_group: Any, task_args: dict[str, Any], 
     )
 
 
-def dbt_group(group_id: str, environment_from: Any) -> TaskGroup | Any:
-    """The group of tasks that runs dbt with the environment that `environment_from` pushed as XCom ``dbt_env``.
+def dbt_group(group_id: str, environment_from: Any) -> tuple[TaskGroup | Any, Any]:
+    """The group of tasks that runs dbt with the environment that `environment_from` pushed as XCom ``dbt_env``, and in
+    it the task that succeeds when dbt has built everything and every test has passed.
 
-    Tests run inside the one `dbt build`, so a failing test fails the producer and with it whatever follows the group.
+    Tests run inside the one `dbt build`, so a failing test fails the producer and with it whatever follows that task.
+    The tasks that report marts are not waited for: they know nothing that dbt's own end does not say.
     Without a manifest there is a single task that says so: a DAG that cannot be read would say less.
     """
     manifest = get_settings().home / "dbt" / "target" / "manifest.json"
@@ -50,11 +61,12 @@ def dbt_group(group_id: str, environment_from: Any) -> TaskGroup | Any:
 
         @task(task_id=f"{group_id}_manifest_is_missing", retries=0)
         def missing() -> None:
-            raise ConfigurationError(f"{manifest} is missing. Run `coldframe up`: it makes the manifest before it starts.")
+            raise ConfigurationError(f"{manifest} is missing. `coldframe up` makes it before it starts Airflow.")
 
-        return missing()
+        stand_in = missing()
+        return stand_in, stand_in
     pushed = f"ti.xcom_pull(task_ids='{environment_from.operator.task_id}', key='dbt_env')"
-    return DbtTaskGroup(
+    group = DbtTaskGroup(
         group_id=group_id,
         project_config=ProjectConfig(PROJECT, manifest_path=manifest, project_name="coldframe", install_dbt_deps=False),
         profile_config=ProfileConfig(
@@ -69,17 +81,21 @@ def dbt_group(group_id: str, environment_from: Any) -> TaskGroup | Any:
         ),
         execution_config=ExecutionConfig(
             execution_mode=ExecutionMode.WATCHER,
-            invocation_mode=InvocationMode.DBT_RUNNER,
+            # In a process of its own dbt reports only what ended. Inside the task it reports every stir, each an XCom.
+            invocation_mode=InvocationMode.SUBPROCESS,
+            dbt_executable_path=Path(sys.executable).with_name("dbt"),
             # A second try of the producer does nothing and lets its watchers run dbt side by side: never again.
-            setup_operator_args={"pool": WAREHOUSE},
+            setup_operator_args={"pool": WAREHOUSE, "priority_weight": 100},
         ),
         operator_args={
             "env": {name: f"{{{{ {pushed}['{name}'] }}}}" for name in ENVIRONMENT},
             "append_env": True,
             "install_deps": False,
             "pool": WATCH,
+            "priority_weight": 1,
             "retries": 0,
             "deferrable": False,
             "poke_interval": 1,
         },
     )
+    return group, group.children[f"{group_id}.{PRODUCER_WATCHER_DONE_TASK_ID}"]

@@ -1,4 +1,4 @@
-"""How one `Request` travels through Airflow: as a form, as the conf of a run, and in the events that start the next DAG.
+"""How one `Request` travels through Airflow: as a form, as a run's conf, and in the events that start the next DAG.
 
 Every DAG asks here what it was asked to do. When this is wrong, a plan is made for another day or another shop than the
 one somebody typed into the form. The key of a request is the partition key of all runs it causes, so that two requests
@@ -110,8 +110,8 @@ def received(context: Mapping[str, Any]) -> Received:
         latest = max(events, key=lambda event: event.timestamp)
         if "request" not in (latest.extra or {}):
             raise ConfigurationError(
-                f"The event of asset {latest.asset.name!r} that started this run carries no request. Trigger the DAG with "
-                'its form instead, or give the event the extra {"request": {"source": …, "as_of": …}}.'
+                f"The event of asset {latest.asset.name!r} that started this run carries no request. Trigger the DAG "
+                'with its form instead, or give the event the extra {"request": {"source": …, "as_of": …}}.'
             )
         request = parse_request(latest.extra["request"])
     else:

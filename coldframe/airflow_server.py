@@ -37,6 +37,16 @@ COMPONENTS = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+PRELOADED = (
+    "airflow.executors.local_executor",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.sdk.execution_time.supervisor",
+    "coldframe.airflow_dags",
+    "coldframe.execution",
+    "coldframe.transform",
+    "pandas",
+    "pyarrow.parquet",
+)
 START_SECONDS = 240
 STOP_SECONDS = 10
 
@@ -99,7 +109,7 @@ class Server:
 
 
 def environment(settings: Settings, port: int) -> dict[str, str]:
-    """What the components inherit. Airflow options that are set outside win, except those that hold this set-up together."""
+    """What the components inherit. Airflow options set outside win, except those that hold this set-up together."""
     home = settings.home / "airflow"
     chosen = {f"{PREFIX}{k}".upper(): str(v) for k, v in settings.model_dump(mode="json", exclude_none=True).items()}
     tunable = {
@@ -108,6 +118,9 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
         # A chain of short tasks waits for the scheduler's nap and the executor's news far longer than it works.
         "SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
         "SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "2",
+        # Tasks inherit these from one process that has imported them, instead of importing them anew each.
+        "CORE__MP_START_METHOD": "forkserver",
+        "CORE__MP_FORKSERVER_PRELOAD": ",".join(PRELOADED),
         "DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
@@ -131,6 +144,7 @@ def environment(settings: Settings, port: int) -> dict[str, str]:
         "LOGGING__DAG_PROCESSOR_CHILD_PROCESS_LOG_DIRECTORY": str(home / "logs" / "parsing"),
         "USAGE_DATA_COLLECTION__ENABLED": "False",
         "COSMOS__ENABLE_TELEMETRY": "False",
+        "COSMOS__CACHE_DIR": str(home / "cosmos"),
     }
     named = {f"AIRFLOW__{name}": value for name, value in tunable.items()}
     named |= {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW__")}
@@ -177,7 +191,7 @@ def running(settings: Settings) -> Server | None:
 
 
 def start(settings: Settings, say: Say = lambda _: None) -> Server:
-    """Airflow, healthy, with the DAGs read and the pools set. Re-uses a running one, and adopts one whose owner is gone.
+    """Airflow, healthy, with the DAGs read and the pools set. Re-uses a running one, adopts one whose owner is gone.
 
     Raises ColdframeError with the tail of the log when a component ends or nothing is healthy in time.
     """
@@ -228,7 +242,7 @@ def watch(server: Server) -> None:
 
 @contextmanager
 def kept(settings: Settings, say: Say = lambda _: None) -> Iterator[Server]:
-    """A server for the length of the block. On leaving, by Ctrl-C or SIGTERM too, it is stopped if it was started here."""
+    """A server for the length of the block. On leaving, by Ctrl-C or SIGTERM too, it is stopped if started here."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -254,7 +268,8 @@ def up(say: Say = print) -> None:
     settings = get_settings()
     try:
         with kept(settings, say) as server:
-            say(f"Airflow is at {server.url} (user {USERNAME}, password {server.password}). Logs: {server.home / 'logs'}")
+            say(f"Airflow is at {server.url} (user {USERNAME}, password {server.password}).")
+            say(f"Logs: {server.home / 'logs'}")
             if server.reused:
                 say("It belongs to another `coldframe up` or `demo`; stop it there or with `coldframe down`.")
                 return
@@ -300,7 +315,8 @@ def _make_manifest(settings: Settings, say: Say) -> None:
     say("Reading the dbt project …")
     code = "from coldframe.transform import manifest; manifest()"
     env = os.environ | {f"{PREFIX}HOME": str(settings.home)}
-    done = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode:
         raise ColdframeError(f"dbt cannot read the project:\n{done.stdout.decode(errors='replace')[-3000:]}")
 
@@ -369,7 +385,8 @@ def _complain_about_lost(server: Server) -> None:
 
 
 def _obituary(server: Server, lost: list[str]) -> str:
-    return "\n".join(f"Airflow's {name} has ended. End of {server.log(name)}:\n{_tail(server.log(name))}" for name in lost)
+    logs = {name: server.log(name) for name in lost}
+    return "\n".join(f"Airflow's {name} has ended. End of {log}:\n{_tail(log)}" for name, log in logs.items())
 
 
 def _tail(log: Path, lines: int = 25) -> str:

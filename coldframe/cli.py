@@ -9,6 +9,7 @@ import functools
 import inspect
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,8 @@ from coldframe import __version__
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import Ledger, Plan
-from coldframe.report import comparison_report, compare_with_actuals, plan_report, plans_table
+from coldframe.paths import workspace
+from coldframe.report import compare_with_actuals, comparison_report, plan_report, plans_table
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
@@ -60,7 +62,7 @@ class _FriendlyGroup(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (Abort, Exit, TyperException):
+        except (Abort, Exit, TyperException, BrokenPipeError):
             raise
         except Exception as error:
             if ctx.params.get("debug"):
@@ -73,9 +75,7 @@ class _FriendlyGroup(TyperGroup):
             raise Exit(exit_code(error)) from error
 
 
-app = typer.Typer(
-    cls=_FriendlyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__
-)
+app = typer.Typer(cls=_FriendlyGroup, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
 def exit_code(error: Exception) -> int:
@@ -89,17 +89,22 @@ def _console(stderr: bool = False) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise Exit(0)
+
+
 @app.callback()
 def _main(
     debug: Annotated[bool, typer.Option("--debug", help="Log more, and show tracebacks.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Seasonal assortments and incubation plans from raw shop events. Start with `coldframe doctor` or `coldframe run`."""
+    """Seasonal assortments and incubation plans from raw shop events. Begin with `coldframe doctor`."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("coldframe").setLevel(logging.DEBUG if debug else logging.WARNING)
-    if version:
-        print(__version__)
-        raise Exit(0)
 
 
 # Requests
@@ -108,15 +113,15 @@ def _main(
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
     explained = {
-        "source": "Source to land [default: COLDFRAME_SOURCE].",
-        "as_of": "Last day the run may know of (UTC, inclusive) [required].",
+        "source": "Source to land (default: COLDFRAME_SOURCE).",
+        "as_of": "Last day the run may know of (UTC, inclusive); required.",
         "objective": "What the assortment maximises: gmv or margin.",
         "must_keep": "Product that stays whatever it is worth; may be repeated.",
         "must_drop": "Product that goes whatever it is worth; may be repeated.",
     }
     shown = field.description or explained[name]
     if field.default not in (None, (), False) and not field.is_required():
-        shown = f"{shown} [default: {field.default}]"
+        shown = f"{shown} (default: {field.default})"
     if field.annotation is bool:
         return _parameter(name, bool, typer.Option(flag, help=shown), False)
     if field.annotation == tuple[str, ...]:
@@ -125,7 +130,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
 
 
 def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Parameter:
-    annotation = Annotated[kind if default is not None else kind | None, option]
+    annotation: Any = Annotated[kind if default is not None else kind | None, option]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
@@ -251,7 +256,7 @@ def show(
     ] = False,
     path: Annotated[Path | None, typer.Option("--path", help="Folder or file the source reads, for --actuals.")] = None,
 ) -> None:
-    """Print the newest plan of each kind (or one plan) with the reason of every line."""
+    """Print the newest plan of each source and kind (or one plan) with the reason of every line."""
     ledger = Ledger.open()
     chosen = (ledger.plan(plan_id),) if plan_id else newest_plans(ledger, source, kind)
     if output is not Format.TABLE:
@@ -271,11 +276,11 @@ def show(
 
 
 def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = None) -> tuple[Plan, ...]:
-    """The newest plan of each kind that was not superseded. Raises NotAvailableError where there is none."""
-    newest: dict[str, Plan] = {}
+    """The newest plan of each source and kind that was not superseded. Raises NotAvailableError if there is none."""
+    newest: dict[tuple[str, str], Plan] = {}
     for plan in ledger.plans(source=source, kind=kind):
         if plan.status != "superseded":
-            newest.setdefault(plan.kind, plan)
+            newest.setdefault((plan.source, plan.kind), plan)
     if not newest:
         of = " ".join(filter(None, (kind, f"plan of {source}" if source else "plan")))
         raise NotAvailableError(f"There is no {of} yet. Run `coldframe decide` (or `coldframe run` for the whole way).")
@@ -283,17 +288,17 @@ def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = N
 
 
 def _export(ledger: Ledger, chosen: tuple[Plan, ...], output: Format) -> None:
-    exported = [{"plan": vars(plan), "lines": [vars(line) for line in ledger.lines(plan.plan_id)]} for plan in chosen]
     if output is Format.JSON:
+        exported = [{"plan": vars(p), "lines": [vars(line) for line in ledger.lines(p.plan_id)]} for p in chosen]
         print(json.dumps(exported, default=str, indent=1))
         return
     names = ["plan_id", "kind", "region", "category", "product_id", "title", "action", "quantity", "value", "value_low"]
     names += ["value_high", "reason", "alternative", "binding_constraint"]
     writer = csv.DictWriter(sys.stdout, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    for each in exported:
-        for line in each["lines"]:
-            writer.writerow({"plan_id": each["plan"]["plan_id"], "kind": each["plan"]["kind"], **line})
+    for plan in chosen:
+        for line in ledger.lines(plan.plan_id):
+            writer.writerow({"plan_id": plan.plan_id, "kind": plan.kind} | vars(line))
 
 
 def _settle(plan_id: str, status: str, by: str, why: str) -> None:
@@ -324,11 +329,11 @@ def rollback(
     model: Annotated[str, typer.Argument(help="forecasting or growth.")],
     by: _By,
     why: _Why,
-    source: Annotated[str | None, typer.Option("--source", help="[default: COLDFRAME_SOURCE]")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
 ) -> None:
     """Make the previous champion of a model serve again."""
     chosen = source or get_settings().source
-    release = find_service("rollback")(source=chosen, model=model, by=by, why=why)
+    release = find_service("rollback")(workspace(chosen), model, by, why)
     _console().print(f"{model} of {chosen} is served by release {release.id} again.")
 
 
@@ -337,7 +342,7 @@ def rollback(
 
 @app.command()
 def serve(
-    source: Annotated[str | None, typer.Option("--source", help="[default: COLDFRAME_SOURCE]")] = None,
+    source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
     port: Annotated[int, typer.Option("--port", help="Port on the loopback interface.")] = 6566,
 ) -> None:
     """Answer online look-ups of features (Feast's server) until Ctrl-C."""
@@ -395,14 +400,12 @@ def settings_command(
         print(env_example(), end="")
         return
     settings = get_settings()
-    table = Table("setting", "value", "meaning")
+    table = Table("setting", "value", "from", "meaning")
+    environ = {name.upper() for name in os.environ}
     for name, field in Settings.model_fields.items():
-        value = _without_password(getattr(settings, name))
-        changed = name in settings.model_fields_set
-        table.add_row(
-            Text(f"{PREFIX}{name}".upper(), style="bold" * changed), Text(value), Text(field.description or "")
-        )
-    table.caption = "Bold: set in the environment or in .env."
+        variable, value = f"{PREFIX}{name}".upper(), _without_password(getattr(settings, name))
+        given = "environment" if variable in environ else ".env" if name in settings.model_fields_set else "default"
+        table.add_row(variable, Text(value), given, Text(field.description or ""))
     _console().print(table)
 
 

@@ -25,6 +25,12 @@ class Partition:
     known: date
     path: Path
 
+    @property
+    def stamp(self) -> str:
+        """Changes whenever the file is replaced: a second correction as of the same day has the same `known`."""
+        status = self.path.stat()
+        return f"{self.known}-{status.st_size}-{status.st_mtime_ns}"
+
 
 def table_folder(workspace: Workspace, table: str) -> Path:
     return workspace.landed / table

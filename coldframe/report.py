@@ -4,7 +4,7 @@ A category manager approves what is printed here, so a column that says one thin
 decision. Everything in this file is a pure function of plans, lines and sales.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -28,13 +28,13 @@ _EXPLAINED = {"gmv": "expected GMV", "margin": "expected margin"}
 class Capture:
     """One region (or all): what its ranged products were expected to sell and sold, and what other choices would have.
 
-    Money is GMV of the season. `captured`, `naive` and `best` are shares (0..1) of `total`, the GMV of every product
-    in the planned categories: by the plan; by last 13 weeks' bestsellers with the same number of slots; by the
-    products that really sold most with the same number of slots (nobody can do better).
+    An option is one product in one region. Money is GMV of the season. `captured`, `naive` and `best` are shares (0..1)
+    of `total`, the GMV of every product in the planned categories: by the plan; by last 13 weeks' bestsellers with the
+    same number of options; by the products that really sold most with the same number (nobody can do better).
     """
 
     region: str
-    products: int
+    options: int
     expected: float
     expected_low: float
     expected_high: float
@@ -88,7 +88,7 @@ def _capture(region: str, ranged: pd.DataFrame, sold: pd.DataFrame) -> Capture:
 
     return Capture(
         region=region,
-        products=len(ranged),
+        options=len(ranged),
         expected=float(ranged["value"].sum()),
         expected_low=float(ranged["value_low"].sum()),
         expected_high=float(ranged["value_high"].sum()),
@@ -102,7 +102,7 @@ def _capture(region: str, ranged: pd.DataFrame, sold: pd.DataFrame) -> Capture:
 
 
 def plan_report(plan: Plan, lines: Sequence[PlanLine], limit: int = 8) -> RenderableType:
-    """A plan for the terminal: a summary and the `limit` top lines of each region (assortment) or stage (incubation)."""
+    """A plan for the terminal: a summary, then the `limit` top lines of each region or stage."""
     body: Callable[..., list[RenderableType]] = _incubation if plan.kind == "incubation" else _assortment
     return Group(*_head(plan), *body(plan, lines, limit))
 
@@ -120,9 +120,9 @@ def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> R
     """Expected beside actual for each region, and what the obvious rule would have captured."""
     of_gmv = plan.parameters.get("objective", "gmv") == "gmv"
     table = Table(title=f"Plan {plan.plan_id} beside what sold from {actuals.first_day} to {actuals.until}")
-    expected = ("expected GMV", "within lines'") if of_gmv else ()
-    inside = ("lines within",) if of_gmv else ()
-    columns = ("products", *expected, "sold GMV", *inside, "of all GMV", "bestsellers", "best possible")
+    expected = ("expected GMV", "their bounds") if of_gmv else ()
+    inside = ("sold within",) if of_gmv else ()
+    columns = ("options", *expected, "sold GMV", *inside, "of all GMV", "bestsellers", "best possible")
     table.add_column("region")
     for name in columns:
         table.add_column(name, justify="right")
@@ -131,12 +131,12 @@ def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> R
         hits = (_share(c.inside),) if of_gmv else ()
         shares = (_share(c.captured), _share(c.naive), _share(c.best))
         table.add_row(
-            c.region, f"{c.products:,}", *money, _money(c.actual), *hits, *shares, style="bold" * (c.region == "all")
+            c.region, f"{c.options:,}", *money, _money(c.actual), *hits, *shares, style="bold" * (c.region == "all")
         )
     o = comparison.overall
     notes = [
-        f"The plan's products sold {_share(o.captured)} of the GMV of their categories. Last 13 weeks' bestsellers, with "
-        f"as many places, sold {_share(o.naive)}; a perfect choice would have sold {_share(o.best)}."
+        f"The plan's products sold {_share(o.captured)} of the GMV of their categories. Last 13 weeks' bestsellers, "
+        f"with as many places, sold {_share(o.naive)}; a perfect choice would have sold {_share(o.best)}."
     ]
     if actuals.until < actuals.last_day:
         notes.append(f"The season lasts until {actuals.last_day}; sales are known until {actuals.until} only.")
@@ -156,10 +156,11 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     low, high = sum(li.value_low for li in ranged), sum(li.value_high for li in ranged)
     binding = Counter(li.binding_constraint or "nothing" for li in ranged).most_common()
     summary = [
-        f"{len(ranged):,} products ranged in {len({li.region for li in ranged})} regions and "
-        f"{len({li.category for li in ranged})} categories; {len(lines) - len(ranged):,} lines drop or hold back.",
-        f"{value.capitalize()} of the season {_money(sum(li.value for li in ranged))} "
-        f"(lines' own bounds add up to {_interval(low, high)}).",
+        f"{len(ranged):,} options ({len({li.product_id for li in ranged}):,} products) in "
+        f"{len({li.region for li in ranged})} regions and {len({li.category for li in ranged})} categories; "
+        f"{len(lines) - len(ranged):,} products to drop.",
+        f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))} "
+        f"(the options' own bounds add up to {_interval(low, high)}).",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
     ]
     tables: list[RenderableType] = []
@@ -184,9 +185,9 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
 
 def _top(lines: list[PlanLine], limit: int) -> list[PlanLine]:
     # A region's first rows should show several categories, the largest first, not one category in full.
-    worth: Counter[str] = Counter()
+    worth: defaultdict[str, float] = defaultdict(float)
     for li in lines:
-        worth[li.category] += li.value  # type: ignore[assignment] - Counter sums money as well as counts
+        worth[li.category] += li.value
     taken: Counter[str] = Counter()
     chosen = []
     for li in sorted(lines, key=lambda li: (-worth[li.category], li.category, -li.value, li.product_id)):

@@ -245,11 +245,17 @@ def _export(
         os.link(earlier[0], path)
         checksum = earlier[1]
     else:
-        where = "" if partition == WHOLE else f"where strftime({mart.partition_by}, '%Y-%m') = '{partition}'"
+        # A range on the bare column lets DuckDB skip the other months; a function of it would read them all.
+        month = f"date '{partition}-01'"
+        where = (
+            ""
+            if partition == WHOLE
+            else f"where {mart.partition_by} >= {month} and {mart.partition_by} < {month} + interval 1 month"
+        )
         connection.execute(
             f"""
             copy (select * from {mart.schema}.{mart.name} {where} order by {", ".join(mart.order_by)})
-            to '{path}' (format parquet, compression zstd)
+            to '{path}' (format parquet, parquet_version v2, compression zstd)
             """
         )
         checksum = _sha256(path)

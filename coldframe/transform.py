@@ -188,7 +188,7 @@ def build(request: Request) -> StepResult:
     settings = get_settings()
     place = workspace(request.source, settings)
     began = time.monotonic()
-    results = _run_dbt(["build", "--target-path", str(_dbt_home(settings) / place.source)], place, settings)
+    results = run_dbt(["build"], place, settings, _dbt_home(settings) / place.source)
     models = [r for r in results if r.node.resource_type == "model"]
     slowest = sorted(models, key=lambda r: -r.execution_time)[:3]
     return StepResult(
@@ -245,7 +245,7 @@ def manifest(settings: Settings | None = None) -> dict[str, Any]:
     stamp = path.with_name("project.sha256")
     if not (path.is_file() and stamp.is_file() and stamp.read_text() == project):
         scratch = path.parent.with_name(f"parse-{os.getpid()}")
-        _run_dbt(["parse", "--target-path", str(scratch)], workspace(settings.source, settings), settings)
+        run_dbt(["parse"], workspace(settings.source, settings), settings, scratch)
         path.parent.mkdir(parents=True, exist_ok=True)
         (scratch / "manifest.json").replace(path)
         stamp.write_text(project)
@@ -257,7 +257,8 @@ def manifest(settings: Settings | None = None) -> dict[str, Any]:
 def project_hash() -> str:
     """SHA-256 over names and contents of the dbt project's files."""
     digest = hashlib.sha256()
-    for file in sorted(p for p in PROJECT.rglob("*") if p.suffix in {".sql", ".yml"}):
+    files = [*PROJECT.glob("*.yml"), *PROJECT.glob("macros/**/*"), *PROJECT.glob("models/**/*")]
+    for file in sorted(f for f in files if f.suffix in {".sql", ".yml"}):
         digest.update(str(file.relative_to(PROJECT)).encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()
@@ -376,11 +377,15 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _run_dbt(arguments: list[str], place: Workspace, settings: Settings) -> list[Any]:
+def run_dbt(arguments: list[str], place: Workspace, settings: Settings, target: Path) -> list[Any]:
+    """Runs one dbt command in this process, with `target` for what it compiles; returns dbt's results.
+
+    Raises as `build` does. Not for two threads at once: dbt keeps its state in the process.
+    """
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import dbtRunner
 
-    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+    folders = ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT), "--target-path", str(target)]
     with _environment(dbt_env(place, settings)):
         try:
             outcome = dbtRunner(callbacks=[_report]).invoke([*arguments, *folders, "--log-level", "none"])

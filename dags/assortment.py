@@ -1,7 +1,7 @@
 """### Assortment
 
-Which products to range next season, per region and category, how deep, and why. Waits for the forecasts *and* the scores
-of the same request. The plan is a draft until somebody approves it.
+Which products to range next season, per region and category, how deep, and why. Waits for the forecasts *and* the
+scores of the same request. The plan is a draft until somebody approves it.
 """
 
 from airflow.sdk import dag

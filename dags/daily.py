@@ -1,6 +1,6 @@
 """### Daily
 
-Lands the day before the run's own (never the clock's) for the source in the settings; everything else follows from that.
+Lands the day before the run's own (never the clock's) for the source in the settings; everything else follows.
 Paused at creation: switch it on when the source is yours.
 """
 

@@ -1,11 +1,11 @@
 """### Transform
 
-From landed rows to a published snapshot: says from which day to build, runs the dbt project, lets the gate judge the marts
-and publishes them. A failing dbt test or a critical finding stops the run; the last good snapshot stays.
+From landed rows to a published snapshot: says from which day to build, runs the dbt project, lets the gate judge the
+marts and publishes them. A failing dbt test or a critical finding stops the run; the last good snapshot stays.
 
-One task runs dbt (`dbt_producer_watcher`), because DuckDB takes one writer; the others report how far it is. When nothing
-that landed has changed, dbt is skipped. To try again after a failure trigger the DAG again instead of clearing single
-tasks: the end is the same, and publishing refuses a build that was run in part.
+One task runs dbt (`dbt_producer_watcher`), because DuckDB takes one writer; the others report how far it is. When
+nothing that landed has changed, dbt is skipped. To try again after a failure trigger the DAG again instead of clearing
+single tasks: the end is the same, and publishing refuses a build that was run in part.
 """
 
 from airflow.sdk import dag, task
@@ -32,8 +32,9 @@ def transform() -> None:
 
     publish = step("publish", emits=SNAPSHOT, pool=WAREHOUSE, trigger_rule="none_failed")
     prepared = prepare()
-    prepared >> dbt_group(DBT, environment_from=prepared) >> publish
-    prepared >> publish
+    group, built = dbt_group(DBT, environment_from=prepared)
+    prepared >> group
+    [prepared, built] >> publish
 
 
 transform()

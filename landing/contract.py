@@ -31,9 +31,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `minimum` and `maximum` are inclusive; `values` lists all that is allowed; `references` is 'table.column'.
+    """One column. `minimum` and `maximum` are inclusive; `values` lists all that is allowed.
 
-    Empty text is the same as no value, except where `blank` says that it is a value of its own.
+    `references` is 'table.column'. Empty text is the same as no value, except where `blank` makes it a value.
     """
 
     name: str

@@ -1,42 +1,41 @@
-"""Step ``land``: brings a source's rows up to the as-of into the landed tables, or refuses the whole delivery.
+"""Step ``land``: brings a source's rows up to the as-of into the landed tables, or refuses the delivery as a whole.
 
-All tables are checked before the first is replaced, so a delivery that breaks the contract as a whole leaves everything
-as it was. What was counted is kept in the ledger; when it is not, nobody can say what a plan was not told.
+All tables are checked before the first is replaced, so that a delivery which breaks the contract leaves everything as
+it was. What was counted is kept in the ledger; without it nobody can say what a plan was not told.
 """
 
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Iterable
-from dataclasses import asdict
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from coldframe import landed
-from coldframe.errors import BadInputError, ColdframeError
+from coldframe.errors import BadInputError, ConfigurationError
 from coldframe.ledger import Ledger
 from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import Settings, get_settings
 from landing import store
-from landing.contract import BY_NAME, TABLES, VERSION, Kind, Table
-from landing.sources import Offer, open_source
+from landing.contract import BY_NAME, TABLES, VERSION, Kind
+from landing.sources import Offer, Source, open_source
 from landing.validate import Checked, Limits, check, excess
 
 log = logging.getLogger(__name__)
 
-_SMALL = 1 << 20
 _RECORD = "_landing.json"
+_SMALL = 1 << 20
 
 
 def land(request: Request) -> StepResult:
-    """Lands days up to `request.as_of` (from `request.start`, if given) of every table the source offers.
+    """Lands days up to `request.as_of` (from `request.start`, where given) of every table the source offers.
 
-    Raises BadInputError if the delivery breaks the contract as a whole; then nothing landed changes. The quarantine
-    of a table with too many bad rows is written even then, so that one can see them.
+    Raises BadInputError if the delivery as a whole cannot be trusted; then nothing landed changes, but the quarantine
+    of a table with too many bad rows is written, so that they can be looked at.
     """
     settings = get_settings()
     place = workspace(request.source, settings)
@@ -44,6 +43,224 @@ def land(request: Request) -> StepResult:
     offer = source.probe()
     missing = [t.name for t in TABLES if t.required and t.name not in offer.tables]
     if missing:
-        raise BadInputError(f"{request.source} lacks {', '.join(missing)}, which the contract requires. Nothing was landed.")
+        raise BadInputError(
+            f"{request.source} lacks {', '.join(missing)}, which the contract requires. Nothing was landed."
+        )
+    ledger = Ledger.open(settings)
     record = _read_record(place)
-    ...
+    if not request.force and record.get("fingerprint") == _fingerprint(place, offer, request, settings):
+        log.info("%s: files, request and code are those of the last landing", request.source)
+        return _finish(request, ledger, record, reused=True)
+
+    warnings = [*offer.warnings, *_warn_of_change(place, offer, record, request)]
+    scratch = store.scratch_folder(place)
+    try:
+        with _connect(settings, scratch) as connection:
+            checked = _check(connection, source, offer, request, settings)
+            _refuse(connection, place, checked, request, settings, scratch)
+            moves, facts = _stage(connection, place, checked, request, scratch, warnings)
+        for path, target in moves:
+            store.move(path, target)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    record = {
+        "contract_version": VERSION,
+        "path": str(request.path or settings.source_path or ""),
+        "fingerprint": _fingerprint(place, offer, request, settings),
+        "warnings": warnings,
+        "tables": facts,
+    }
+    result = _finish(request, ledger, record, reused=False)
+    # Last, because a record vouches for everything before it.
+    temporary = place.landed / f"{_RECORD}.new"
+    temporary.write_text(json.dumps(record, indent=1))
+    temporary.replace(place.landed / _RECORD)
+    return result
+
+
+def _connect(settings: Settings, scratch: Path) -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(
+        config={
+            "threads": settings.threads,
+            "memory_limit": settings.memory_limit,
+            "temp_directory": str(scratch / "spill"),
+            "preserve_insertion_order": True,
+        }
+    )
+    connection.execute("set timezone = 'UTC'")
+    return connection
+
+
+def _check(
+    connection: duckdb.DuckDBPyConnection, source: Source, offer: Offer, request: Request, settings: Settings
+) -> list[Checked]:
+    limits = Limits(
+        first=request.start,
+        last=request.as_of,
+        delivered_on=offer.delivered_on,
+        offered=frozenset(offer.tables),
+        max_unit_price=settings.max_unit_price,
+    )
+    results = []
+    for table in (t for t in TABLES if t.name in offer.tables):
+        query = source.read(connection, table.name, request.start, request.as_of)
+        checked = check(connection, table, query, limits)
+        log.info("%s: %d rows read, %d quarantined", table.name, checked.read, checked.quarantined)
+        results.append(checked)
+    return results
+
+
+def _refuse(
+    connection: duckdb.DuckDBPyConnection,
+    place: Workspace,
+    checked: list[Checked],
+    request: Request,
+    settings: Settings,
+    scratch: Path,
+) -> None:
+    """Raises BadInputError if a table has too many bad rows, or no order was placed up to the as-of."""
+    problems = []
+    for result in checked:
+        problem = excess(result, settings.max_quarantine_share)
+        if problem:
+            target = store.quarantine_file(place, result.table, request.as_of)
+            store.move(store.write_quarantine(connection, BY_NAME[result.table], scratch), target)
+            problems.append(f"{problem} They lie in {target}.")
+        elif BY_NAME[result.table].required and request.start is None and not result.accepted:
+            problems.append(
+                f"{result.table}: no row up to {request.as_of} ({result.later:,} rows are later). Check the as-of."
+            )
+    if problems:
+        raise BadInputError(
+            f"{request.source} as of {request.as_of} is refused; nothing was landed.\n  " + "\n  ".join(problems)
+        )
+
+
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    place: Workspace,
+    checked: list[Checked],
+    request: Request,
+    scratch: Path,
+    warnings: list[str],
+) -> tuple[list[tuple[Path, Path]], dict[str, Any]]:
+    settled = request.as_of < store.latest_known(place, TABLES)
+    moves: list[tuple[Path, Path]] = []
+    facts = {}
+    for result in checked:
+        table = BY_NAME[result.table]
+        staged = store.stage(connection, place, table, request.as_of, request.start, settled, scratch)
+        moves += staged.moves
+        if staged.late:
+            warnings.append(
+                f"{table.name}: {staged.late} {'days differ' if table.kind is Kind.EVENTS else 'version differs'} from "
+                f"what a later run has landed already, and what was known by {request.as_of} is settled. "
+                "Land the correction as of a later day."
+            )
+        if result.quarantined:
+            moves.append(
+                (
+                    store.write_quarantine(connection, table, scratch),
+                    store.quarantine_file(place, table.name, request.as_of),
+                )
+            )
+        else:
+            store.quarantine_file(place, table.name, request.as_of).unlink(missing_ok=True)
+        facts[table.name] = {
+            "read": result.read,
+            "accepted": result.accepted,
+            "quarantined": result.quarantined,
+            "later": result.later,
+            "earlier": result.earlier,
+            "written": len(staged.moves),
+            "reasons": result.reasons,
+        }
+    moves += _schemas(connection, place, scratch)
+    return moves, facts
+
+
+def _schemas(connection: duckdb.DuckDBPyConnection, place: Workspace, scratch: Path) -> list[tuple[Path, Path]]:
+    """Schema files of every contract table, offered or not: those who read can then count on all of them."""
+    return [
+        (store.write_schema(connection, table, scratch / table.name), landed.schema_file(place, table.name))
+        for table in TABLES
+    ]
+
+
+def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bool) -> StepResult:
+    """Records the counts in the ledger, also of a landing that was not repeated: the ledger may be a new one."""
+    tables: dict[str, dict[str, Any]] = record["tables"]
+    for name, facts in tables.items():
+        ledger.record_landing(
+            request.source,
+            request.as_of,
+            name,
+            read=facts["read"],
+            accepted=facts["accepted"],
+            quarantined=facts["quarantined"],
+            reasons=facts["reasons"],
+        )
+    sums = {key: sum(facts[key] for facts in tables.values()) for key in ("read", "accepted", "quarantined", "written")}
+    written = "nothing written" if reused or not sums["written"] else f"{sums['written']:,} days or tables written"
+    warnings = list(record["warnings"])
+    for name, facts in tables.items():
+        if facts["quarantined"]:
+            worst = sorted(facts["reasons"].items(), key=lambda item: (-item[1], item[0]))[:3]
+            listed = "; ".join(f"{reason} ({rows:,})" for reason, rows in worst)
+            warnings.append(f"{name}: {facts['quarantined']:,} rows in quarantine: {listed}")
+    return StepResult(
+        step="land",
+        summary=(
+            f"{sums['read']:,} rows of {len(tables)} tables read up to {request.as_of}: {sums['accepted']:,} accepted, "
+            f"{sums['quarantined']:,} in quarantine; {written}"
+        ),
+        reused=reused,
+        warnings=tuple(warnings),
+        facts=sums | {"tables": tables},
+        links={"quarantine": str(workspace(request.source).quarantine)},
+    )
+
+
+def _warn_of_change(place: Workspace, offer: Offer, record: dict[str, Any], request: Request) -> Iterable[str]:
+    if record.get("path") and request.path and record["path"] != str(request.path):
+        yield f"This source was landed from {record['path']} before; days that {request.path} does not cover stay."
+    for table in TABLES:
+        if table.name not in offer.tables and any(landed.versions(place, table.name)):
+            yield f"{table.name} was landed before and is not offered any more; what was landed stays."
+
+
+def _read_record(place: Workspace) -> dict[str, Any]:
+    """What the last landing wrote down; empty if there is none, or it cannot be read (it only saves work)."""
+    try:
+        record: dict[str, Any] = json.loads((place.landed / _RECORD).read_text())
+    except (OSError, ValueError):
+        return {}
+    if record.get("contract_version") != VERSION:
+        raise ConfigurationError(
+            f"{place.landed} was landed under version {record.get('contract_version')} of the contract, and this is "
+            f"version {VERSION}. Delete that folder and land again."
+        )
+    return record
+
+
+def _fingerprint(place: Workspace, offer: Offer, request: Request, settings: Settings) -> str:
+    """Of everything a landing depends on: the source's files, the request, limits, code, and what lies landed."""
+    code = sorted(Path(__file__).parent.rglob("*.py"))
+    parts = [
+        f"{VERSION} {request.source} {request.as_of} {request.start}",
+        f"{settings.max_unit_price} {settings.max_quarantine_share} {offer.tables}",
+        *(f"{path} {_stamp(path)}" for path in offer.files),
+        *(_sha256(path) for path in code),
+        *(f"{path} {_stamp(path, small=0)}" for path in sorted(place.landed.rglob("*.parquet"))),
+        *(f"{path} {_stamp(path, small=0)}" for path in sorted(place.quarantine.rglob("*.parquet"))),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _stamp(path: Path, small: int = _SMALL) -> str:
+    status = path.stat()
+    return _sha256(path) if status.st_size <= small else f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Which rows are fit to come in. Splits what a source delivers into accepted and quarantined rows, with every reason.
 
-All checks of a row are made from the contract, in one pass of DuckDB over each table; nothing is repaired and nothing is
-dropped: ``read = accepted + quarantined``, and rows of other days are counted apart. A check missing here becomes a
+All checks of a row are made from the contract, in one pass of DuckDB over each table. Nothing is repaired and nothing
+is dropped: ``read = accepted + quarantined``, and rows of other days are counted apart. A check missing here becomes a
 wrong number in a plan; a check too many empties a shop.
 """
 
@@ -12,7 +12,7 @@ from decimal import Decimal
 import duckdb
 
 from coldframe.errors import BadInputError, ColdframeError
-from landing.contract import BY_NAME, Column, Kind, Table, Type
+from landing.contract import Column, Table, Type
 from landing.sources import quote
 
 EARLIEST = date(1990, 1, 1)
@@ -35,7 +35,10 @@ _WHAT = {
     Type.TIMESTAMP: "a time (YYYY-MM-DD HH:MM:SS, in UTC or with an offset)",
 }
 # What one unit costs, by table; its limit is a setting because currencies differ by four orders of magnitude.
-_UNIT_PRICE = {"order_lines": ("gross_amount / nullif(quantity, 0)", "gross_amount"), "products": ("list_price", "list_price")}
+_UNIT_PRICE = {
+    "order_lines": ("gross_amount / nullif(quantity, 0)", "gross_amount"),
+    "products": ("list_price", "list_price"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,8 +80,8 @@ class Checked:
 def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limits: Limits) -> Checked:
     """Splits the rows of `query`. Tables that `table` refers to must have been checked on this connection before.
 
-    Raises BadInputError if two files hold the same key (then nobody can say which file is right), and ColdframeError if the
-    adapter leaves out a column that must be there.
+    Raises BadInputError if two files hold the same key (nobody can say which file is right), and ColdframeError if
+    the adapter leaves out a column that must be there.
     """
     run = connection.execute
     run(f"create or replace temp table delivered as select row_number() over () as _row, * from ({query})")
@@ -88,6 +91,7 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         raise ColdframeError(f"The adapter delivers {table.name} without {', '.join(missing)}. Mend the adapter.")
     file = "source_file" if "source_file" in types else "cast(null as varchar)"
     unreadable = "unreadable" if "unreadable" in types else "cast(null as varchar)"
+    columns = ", ".join(table.column_names)
     given = ", ".join(f"{_as_given(c, types)} as {_raw(c)}" for c in table.columns)
     typed = ", ".join(f"{_typed(c, types)} as {c.name}" for c in table.columns)
     run(
@@ -95,12 +99,12 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         create or replace temp table checked as
         with given as (select _row, {file} as _file, {unreadable} as _unreadable, {given} from delivered),
         typed as (select *, {typed} from given)
-        select _row, _file, {", ".join(table.column_names)}, {_asked(table, limits)} as _asked, {_reasons(table, limits)} as _reasons
+        select
+            _row, _file, {columns}, {_asked(table, limits)} as _asked, {_reasons(table, limits)} as _reasons
         from typed
         """
     )
     _find_duplicates(connection, table)
-    columns = ", ".join(table.column_names)
     run(
         f"""
         create or replace temp table accepted_{table.name} as
@@ -108,9 +112,7 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         where _asked = 'asked' and _reasons = '' and _row not in (select _row from duplicates)
         """
     )
-    original = ", ".join(
-        f"cast({c.name if c.name in types else 'null'} as varchar) as {c.name}" for c in table.columns
-    )
+    original = ", ".join(f"cast({c.name if c.name in types else 'null'} as varchar) as {c.name}" for c in table.columns)
     run(
         f"""
         create or replace temp table quarantined_{table.name} as
@@ -128,9 +130,8 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         """
     )
     counts = dict(run("select _asked, count(*) from checked group by all").fetchall())
-    reasons = dict(
-        run(f"select reason, count(*) from (select unnest(reasons) as reason from quarantined_{table.name}) group by all").fetchall()
-    )
+    each = f"select unnest(reasons) as reason from quarantined_{table.name}"
+    reasons = dict(run(f"select reason, count(*) from ({each}) group by all").fetchall())
     checked = Checked(
         table=table.name,
         read=counts.get("asked", 0),
@@ -220,7 +221,9 @@ def _reasons(table: Table, limits: Limits) -> str:
         found += _reasons_of_cell(table, column, limits)
     if table.name in _UNIT_PRICE:
         price, name = _UNIT_PRICE[table.name]
-        found.append(f"when {price} > {limits.max_unit_price} then '{name} is more than {limits.max_unit_price} a unit'")
+        found.append(
+            f"when {price} > {limits.max_unit_price} then '{name} is more than {limits.max_unit_price} a unit'"
+        )
     found += [f"when not ({rule.expression}) then {quote(rule.reason)}" for rule in table.rules]
     cases = ", ".join(f"case {when} end" for when in found)
     # An unreadable line has no cells to find fault with.
@@ -246,11 +249,14 @@ def _reasons_of_cell(table: Table, column: Column, limits: Limits) -> list[str]:
     if column.type in {Type.DATE, Type.TIMESTAMP}:
         found.append(f"when {name} < '{EARLIEST}' then '{name} lies before {EARLIEST}'")
     if name == table.day:
-        found.append(f"when cast({name} as date) > '{limits.latest}' then '{name} lies in the future (after {limits.latest})'")
+        found.append(
+            f"when cast({name} as date) > '{limits.latest}' then '{name} lies in the future (after {limits.latest})'"
+        )
     if column.references is not None:
         referred, _, key = column.references.partition(".")
         if referred in limits.offered:
-            found.append(f"when {name} not in (select {key} from accepted_{referred}) then '{name} is not among the accepted {referred}'")
+            unknown = f"{name} not in (select {key} from accepted_{referred})"
+            found.append(f"when {unknown} then '{name} is not among the accepted {referred}'")
     return found
 
 
@@ -284,8 +290,8 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, table: Table) -> Non
         one, other, rows, first, last = across[0]
         days = f", dated {first} to {last}" if first is not None else ""
         raise BadInputError(
-            f"{table.name}: {one} and {other} overlap: {rows:,} rows of the second have a key ({key}) that the first also "
-            f"has{days}. Nothing was landed. Deliver each row in one file: remove the overlap from one of the two."
+            f"{table.name}: {one} and {other} overlap: {rows:,} rows of the second have a key ({key}) that the first "
+            f"also has{days}. Nothing was landed. Deliver each row in one file: remove the overlap from one of them."
         )
     connection.execute(
         f"""

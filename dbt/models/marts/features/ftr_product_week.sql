@@ -55,6 +55,7 @@ lives as (
         ) as first_week
     from products
     cross join run
+    where products.launched_on is not null
 
 ),
 
@@ -84,6 +85,7 @@ totals as (
         sum(units) as units,
         sum(gmv) as gmv,
         sum(net_amount) as net_amount,
+        sum(orders) as orders,
         sum(cast(exposure_share as decimal(18, 6))) as exposure_share,
         count(exposure_share) as exposed_series
     from product_weeks
@@ -92,34 +94,47 @@ totals as (
 
 ),
 
-recent_lines as (
+{% for counted, column in [("buyers", "customer_id"), ("regions", "region")] -%}
 
-    select
-        order_lines.product_id,
-        order_lines.order_id,
-        order_lines.customer_id,
-        order_lines.region,
-        unnest(generate_series(order_lines.week_start, order_lines.week_start + 7 * 3, interval 7 day)) as week_start
-    from order_lines
-    where
-        order_lines.status <> 'cancelled'
-        and order_lines.week_start >= (select run.since_4w from run)
-
-),
-
-reach as (
+{#- Each week a buyer or region counts until four weeks later or until it counts anew: no count(distinct) needed. -#}
+{{ counted }}_spells as (
 
     select
         product_id,
-        cast(week_start as date) as week_start,
-        count(distinct order_id) as orders_4w,
-        count(distinct customer_id) as buyers_4w,
-        count(distinct region) as regions_4w
-    from recent_lines
-    where week_start >= (select run.rebuild_week from run)
+        week_start,
+        coalesce(
+            lead(week_start) over (partition by product_id, {{ column }} order by week_start), week_start + 7 * 4
+        ) as next_week
+    from order_lines
+    where
+        {{ column }} is not null
+        and status <> 'cancelled'
+        and week_start >= (select run.since_4w from run)
+    group by product_id, {{ column }}, week_start
+
+),
+
+{{ counted }}_weeks as (
+
+    select
+        product_id,
+        unnest(range(week_start, least(next_week, week_start + 7 * 4), interval 7 day)) as week_start
+    from {{ counted }}_spells
+
+),
+
+{{ counted }} as (
+
+    select
+        product_id,
+        week_start,
+        count(*) as {{ counted }}_4w
+    from {{ counted }}_weeks
     group by product_id, week_start
 
 ),
+
+{% endfor -%}
 
 earlier_sales as (
 
@@ -144,6 +159,7 @@ rolled as (
         sum(coalesce(totals.gmv, 0)) over last_4w as gmv_4w,
         sum(coalesce(totals.gmv, 0)) over last_13w as gmv_13w,
         sum(coalesce(totals.net_amount, 0)) over last_4w as net_amount_4w,
+        sum(coalesce(totals.orders, 0)) over last_4w as orders_4w,
         sum(totals.exposure_share) over last_4w as exposure_share_4w,
         sum(totals.exposed_series) over last_4w as exposed_series_4w,
         max(if(totals.units > 0, spine.week_start, null)) over so_far as last_week
@@ -160,57 +176,83 @@ rolled as (
 
 ),
 
-window_rows as (
+built as (
+
+    select *
+    from rolled
+    where week_start >= (select run.rebuild_week from run)
+
+),
+
+categories as (
 
     select
-        rolled.*,
-        coalesce(rolled.last_week, earlier_sales.last_week) as last_sale_week,
-        coalesce(reach.orders_4w, 0) as orders_4w,
-        coalesce(reach.buyers_4w, 0) as buyers_4w,
-        coalesce(reach.regions_4w, 0) as regions_4w,
-        sum(rolled.gmv_4w) over category_peers as category_gmv_4w,
-        sum(rolled.units_4w) over category_peers as category_units_4w,
-        rank() over (category_peers order by rolled.gmv_4w desc) as category_rank_4w,
-        sum(rolled.gmv_13w) over merchant_peers as merchant_gmv_13w,
-        count(*) filter (where rolled.units_13w > 0) over merchant_peers as merchant_products_13w
-    from rolled
-    left join reach
-        on
-            rolled.product_id = reach.product_id
-            and rolled.week_start = reach.week_start
-    left join earlier_sales on rolled.product_id = earlier_sales.product_id
-    where rolled.week_start >= (select run.rebuild_week from run)
-    window
-        category_peers as (partition by rolled.category, rolled.week_start),
-        merchant_peers as (partition by rolled.merchant_id, rolled.week_start)
+        category,
+        week_start,
+        sum(units_4w) as category_units_4w,
+        sum(gmv_4w) as category_gmv_4w
+    from built
+    group by category, week_start
+
+),
+
+merchants as (
+
+    select
+        merchant_id,
+        week_start,
+        sum(gmv_13w) as merchant_gmv_13w,
+        count(*) filter (where units_13w > 0) as merchant_products_13w
+    from built
+    group by merchant_id, week_start
 
 )
 
 select
-    product_id,
-    event_timestamp,
-    created_timestamp,
-    cast(greatest(0, week_start - launch_week) // 7 as bigint) as age_weeks,
-    cast(units_1w as bigint) as units_1w,
-    cast(units_4w as bigint) as units_4w,
-    cast(units_13w as bigint) as units_13w,
-    cast(gmv_1w as double) as gmv_1w,
-    cast(gmv_4w as double) as gmv_4w,
-    cast(gmv_13w as double) as gmv_13w,
-    orders_4w,
-    buyers_4w,
-    cast(units_prev_4w as bigint) as units_prev_4w,
-    ln(cast(units_4w + 1 as double) / cast(units_prev_4w + 1 as double)) as trend_4w,
-    cast(gmv_4w as double) / nullif(units_4w, 0) as price_4w,
-    cast(gmv_4w - net_amount_4w as double) / nullif(gmv_4w, 0) as discount_share_4w,
-    regions_4w,
-    cast((week_start - last_sale_week) // 7 as bigint) as weeks_since_sale,
-    cast(exposure_share_4w as double) / nullif(exposed_series_4w, 0) as exposure_share_4w,
-    cast(category_gmv_4w as double) as category_gmv_4w,
-    cast(gmv_4w as double) / nullif(category_gmv_4w, 0) as category_share_4w,
-    category_rank_4w,
-    (cast(gmv_4w as double) / nullif(units_4w, 0))
-    / (cast(category_gmv_4w as double) / nullif(category_units_4w, 0)) as price_index_4w,
-    cast(merchant_gmv_13w as double) as merchant_gmv_13w,
-    merchant_products_13w
-from window_rows
+    built.product_id,
+    built.event_timestamp,
+    built.created_timestamp,
+    cast(greatest(0, built.week_start - built.launch_week) // 7 as bigint) as age_weeks,
+    cast(built.units_1w as bigint) as units_1w,
+    cast(built.units_4w as bigint) as units_4w,
+    cast(built.units_13w as bigint) as units_13w,
+    cast(built.gmv_1w as double) as gmv_1w,
+    cast(built.gmv_4w as double) as gmv_4w,
+    cast(built.gmv_13w as double) as gmv_13w,
+    cast(built.orders_4w as bigint) as orders_4w,
+    coalesce(buyers.buyers_4w, 0) as buyers_4w,
+    cast(built.units_prev_4w as bigint) as units_prev_4w,
+    ln(cast(built.units_4w + 1 as double) / cast(built.units_prev_4w + 1 as double)) as trend_4w,
+    cast(built.gmv_4w as double) / nullif(built.units_4w, 0) as price_4w,
+    cast(built.gmv_4w - built.net_amount_4w as double) / nullif(built.gmv_4w, 0) as discount_share_4w,
+    coalesce(regions.regions_4w, 0) as regions_4w,
+    cast(
+        (built.week_start - coalesce(built.last_week, earlier_sales.last_week)) // 7 as bigint
+    ) as weeks_since_sale,
+    cast(built.exposure_share_4w as double) / nullif(built.exposed_series_4w, 0) as exposure_share_4w,
+    cast(categories.category_gmv_4w as double) as category_gmv_4w,
+    cast(built.gmv_4w as double) / nullif(categories.category_gmv_4w, 0) as category_share_4w,
+    rank() over (partition by built.category, built.week_start order by built.gmv_4w desc) as category_rank_4w,
+    (cast(built.gmv_4w as double) / nullif(built.units_4w, 0))
+    / (cast(nullif(categories.category_gmv_4w, 0) as double) / nullif(categories.category_units_4w, 0))
+        as price_index_4w,
+    cast(merchants.merchant_gmv_13w as double) as merchant_gmv_13w,
+    merchants.merchant_products_13w
+from built
+inner join categories
+    on
+        built.category = categories.category
+        and built.week_start = categories.week_start
+inner join merchants
+    on
+        built.merchant_id = merchants.merchant_id
+        and built.week_start = merchants.week_start
+left join buyers
+    on
+        built.product_id = buyers.product_id
+        and built.week_start = buyers.week_start
+left join regions
+    on
+        built.product_id = regions.product_id
+        and built.week_start = regions.week_start
+left join earlier_sales on built.product_id = earlier_sales.product_id

@@ -1,0 +1,233 @@
+"""`coldframe demo`: one request through Airflow from raw rows to both plans, told step by step, then the UI stays up.
+
+It is the first thing a newcomer sees. When this is wrong, a failed step looks like a slow one.
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from coldframe.airflow_client import AirflowClient
+from coldframe.airflow_server import USERNAME, Server, kept, watch
+from coldframe.errors import ColdframeError
+from coldframe.run import STEPS, Request
+from coldframe.settings import Settings, get_settings
+
+# Where each step happens: DAG and task; dbt is a group of tasks, of which this one runs it.
+PLACES = {
+    "land": ("land", "land"),
+    "audit_landed": ("land", "audit_landed"),
+    "transform": ("transform", "dbt.dbt_producer_watcher"),
+    "publish": ("transform", "publish"),
+} | {name: (name, name) for name in ("materialize", "forecast", "growth", "assortment", "incubation")}
+LAST = ("assortment", "incubation")
+# A DAG that should follow another does so within a second or two; far beyond that something is paused or broken.
+PATIENCE = 90
+LOG_LINES = 25
+
+
+class DemoFailedError(ColdframeError):
+    """A task of the demo failed, or a DAG that should have followed did not."""
+
+
+@dataclass
+class Told:
+    """One step as it is shown."""
+
+    name: str
+    state: str | None = None
+    began: datetime | None = None
+    ended: datetime | None = None
+    summary: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def done(self) -> bool:
+        return self.state in ("success", "skipped")
+
+    @property
+    def seconds(self) -> float | None:
+        return ((self.ended or datetime.now(UTC)) - self.began).total_seconds() if self.began else None
+
+
+def demo(request: Request, *, exit_when_done: bool = False) -> None:
+    """Runs `request` through Airflow, prints both plans and what really sold, and stays until Ctrl-C.
+
+    `exit_when_done` stops Airflow at once afterwards, unless it was running before. Raises DemoFailedError with the end of
+    the failed task's log; on a terminal not before Ctrl-C, so that somebody can look into the UI.
+    """
+    settings, console = get_settings(), Console(highlight=False)
+    began = time.monotonic()
+    with kept(settings, console.print) as server, server.client() as client:
+        console.print(f"Airflow is healthy after {time.monotonic() - began:.0f} s: {server.url}")
+        try:
+            told = follow(client, server.url, request, console)
+        except DemoFailedError as failure:
+            if not exit_when_done:
+                console.print(Text(str(failure), style="red"), soft_wrap=True)
+            _leave(server, console, exit_when_done)
+            raise
+        _plans(request, told, console)
+        _addresses(server, settings, told, console)
+        _leave(server, console, exit_when_done)
+
+
+def follow(client: AirflowClient, url: str, request: Request, console: Console) -> dict[str, Told]:
+    """Triggers `land` and tells of every step it causes until both plans are drafted. Raises DemoFailedError."""
+    from coldframe.airflow_request import to_conf
+
+    for dag_id in dict.fromkeys(dag for dag, _ in PLACES.values()):
+        client.unpause(dag_id)
+    key = f"{request.source}.{request.as_of}.{uuid.uuid4().hex[:8]}"
+    started = datetime.now(UTC)
+    first = client.trigger("land", to_conf(request) | {"run_key": key})
+    told = {name: Told(name) for name in STEPS}
+    last_news = time.monotonic()
+    with _telling(console) as tell:
+        while True:
+            recent = client.runs_since(started - timedelta(seconds=1))
+            runs = {r["dag_id"]: r for r in recent if r["partition_key"] == key or r["dag_run_id"] == first}
+            _look(client, runs, told)
+            tell(told)
+            for run in runs.values():
+                if run["state"] == "failed":
+                    raise DemoFailedError(_obituary(client, url, run))
+            if all(told[name].done for name in LAST):
+                break
+            if any(run["state"] in ("queued", "running") for run in runs.values()):
+                last_news = time.monotonic()
+            elif time.monotonic() - last_news > PATIENCE:
+                missing = ", ".join(name for name, step in told.items() if not step.done)
+                raise DemoFailedError(
+                    f"Nothing happens since {PATIENCE} s; still missing: {missing}. Is a DAG paused? {url}"
+                )
+            time.sleep(0.5)
+    wall = (datetime.now(UTC) - started).total_seconds()
+    worked = sum(step.seconds or 0 for step in told.values() if step.state != "skipped")
+    console.print(f"From raw rows to both plans: {wall:.0f} s (the steps added up: {worked:.0f} s).")
+    return told
+
+
+def _look(client: AirflowClient, runs: Mapping[str, Mapping[str, Any]], told: Mapping[str, Told]) -> None:
+    """Brings `told` up to date, asking only for runs that still have something to tell."""
+    for dag_id, run in runs.items():
+        steps = {task: told[name] for name, (dag, task) in PLACES.items() if dag == dag_id}
+        if all(step.done for step in steps.values()):
+            continue
+        instances = {ti["task_id"]: ti for ti in client.task_instances(dag_id, run["dag_run_id"])}
+        for task_id, step in steps.items():
+            instance = instances.get(task_id)
+            if instance is None or step.done:
+                continue
+            step.state, step.began, step.ended = instance["state"], _time(instance, "start"), _time(instance, "end")
+            if step.name == "transform":
+                step.summary = "nothing new (re-used)" if step.state == "skipped" else _marts(instances.values())
+            elif step.done:
+                step.result = client.returned(dag_id, run["dag_run_id"], task_id) or {}
+                reused = " (re-used)" if step.result.get("reused") else ""
+                step.summary = f"{step.result.get('summary', '')}{reused}"
+
+
+def _time(instance: Mapping[str, Any], which: str) -> datetime | None:
+    value = instance[f"{which}_date"]
+    return datetime.fromisoformat(value) if value else None
+
+
+def _marts(instances: Iterable[Mapping[str, Any]]) -> str:
+    states = [i["state"] for i in instances if i["task_id"].startswith("dbt.") and "producer" not in i["task_id"]]
+    return f"{states.count('success')} of {len(states)} marts reported"
+
+
+def _table(told: Iterable[Told]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for name in ("", "step", "seconds", "what came of it"):
+        table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=name != "what came of it")
+    for step in told:
+        sign: RenderableType = ""
+        if step.state == "running":
+            sign = Spinner("dots", style="cyan")
+        elif step.state:
+            sign = {"success": "[green]✓", "skipped": "[green]✓", "failed": "[red]✗"}.get(step.state, "[yellow]…")
+        seconds = "" if step.seconds is None or step.state == "skipped" else f"{step.seconds:.1f}"
+        warned = [Text(f"! {w}", style="yellow") for w in step.result.get("warnings", ())]
+        table.add_row(sign, step.name, seconds, Group(Text(step.summary), *warned))
+    return table
+
+
+def _line(step: Told) -> str:
+    seconds = "       " if step.seconds is None or step.state == "skipped" else f"{step.seconds:5.1f} s"
+    warnings = [f"  ! {w}" for w in step.result.get("warnings", ())]
+    return "\n".join([f"{step.name:<13}{seconds}  {step.summary}", *warnings])
+
+
+@contextmanager
+def _telling(console: Console) -> Iterator[Callable[[Mapping[str, Told]], None]]:
+    """Shows the steps as a table that renews itself; where the output is no terminal, as a line for each that ended."""
+    if console.is_terminal:
+        with Live(console=console, refresh_per_second=4) as live:
+            yield lambda told: live.update(_table(told.values()))
+        return
+    said: set[str] = set()
+
+    def tell(told: Mapping[str, Told]) -> None:
+        for step in told.values():
+            if step.done and step.name not in said:
+                said.add(step.name)
+                console.print(_line(step), soft_wrap=True, markup=False)
+
+    yield tell
+
+
+def _obituary(client: AirflowClient, url: str, run: Mapping[str, Any]) -> str:
+    """Which task of a failed run failed first, where to look, and the end of its log."""
+    dag_id, run_id = run["dag_id"], run["dag_run_id"]
+    failed = [ti for ti in client.task_instances(dag_id, run_id) if ti["state"] == "failed"]
+    if not failed:
+        return f"The run {run_id} of {dag_id} failed without a failed task. See {url}/dags/{dag_id}/runs/{run_id}"
+    task = min(failed, key=lambda ti: ti["end_date"] or "")
+    log = client.log(dag_id, run_id, task["task_id"], task["try_number"])
+    # dbt repeats on the console, as JSON, what its log has said in words.
+    told = [line for line in log if line.strip() and not line.startswith(("{", "::"))]
+    where = f"{url}/dags/{dag_id}/runs/{run_id}/tasks/{task['task_id']}"
+    return "\n".join([f"{dag_id}: {task['task_id']} failed. {where}", "End of its log:", *told[-LOG_LINES:]])
+
+
+def _plans(request: Request, told: Mapping[str, Told], console: Console) -> None:
+    """Prints the plans of this very request, and the assortment beside what then sold if the source knows it."""
+    from coldframe.cli import show
+
+    for name in LAST:
+        console.rule(name.capitalize())
+        plan_id = told[name].result.get("facts", {}).get("plan_id")
+        show(source=request.source, kind=name, plan_id=plan_id, actuals=name == "assortment", path=request.path)
+
+
+def _addresses(server: Server, settings: Settings, told: Mapping[str, Told], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("Airflow", f"{server.url}  (user {USERNAME}, password {server.password})")
+    for step in told.values():
+        for name, link in step.result.get("links", {}).items():
+            table.add_row(f"{step.name}: {name}", link)
+    table.add_row("MLflow", f"mlflow ui --host 127.0.0.1 --backend-store-uri {settings.resolved_mlflow_url}")
+    console.print(table, soft_wrap=True)
+
+
+def _leave(server: Server, console: Console, exit_when_done: bool) -> None:
+    if exit_when_done:
+        return
+    if server.reused:
+        console.print("Airflow was running before and stays up; `coldframe down` stops it.")
+        return
+    console.print("Airflow stays up; Ctrl-C stops it.")
+    with suppress(KeyboardInterrupt):
+        watch(server)

@@ -1,0 +1,166 @@
+"""What goes into a forecast: complete weeks of demand as one matrix per level, taken from the published snapshot.
+
+A half-finished week or a missing one read as a slump would be learned as a trend, so both are refused or left out
+here, and no other file of the room reads facts.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from coldframe.errors import BadInputError
+from coldframe.snapshots import Snapshot
+
+Level = Literal["product_region", "category_region"]
+LEVELS: tuple[Level, ...] = ("category_region", "product_region")
+TRAILING = 13
+"""Weeks that say how much a series sells now: a quarter."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_SOURCES: dict[Level, tuple[str, str]] = {
+    "product_region": ("fct_product_week", "product_id"),
+    "category_region": ("fct_category_week", "cast(null as varchar)"),
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Demand of one level.
+
+    `series` has the columns product_id (None at category level), category, region, gmv (trailing 13 weeks) and
+    gmv_per_unit, in the order of the rows of `units`. `units` is [series, week], NaN before a series began. `events`
+    has one row per week_start, region ('*': all) and kind with the names of its events; it reaches beyond the last week.
+    """
+
+    level: Level
+    series: pd.DataFrame
+    weeks: pd.DatetimeIndex
+    units: Floats
+    events: pd.DataFrame
+
+    def until(self, weeks: int) -> "Panel":
+        """The same series with only their first `weeks` weeks: all that was known at that cutoff."""
+        return replace(self, weeks=self.weeks[:weeks], units=self.units[:, :weeks])
+
+    def ahead(self, horizon: int) -> pd.DatetimeIndex:
+        """The `horizon` weeks after the last one."""
+        return pd.date_range(self.weeks[-1] + pd.Timedelta(weeks=1), periods=horizon, freq="7D")
+
+    def event_days(self, weeks: pd.DatetimeIndex, kind: str = "holiday") -> Floats:
+        """Days with an event of that kind, [series, week]."""
+        found = self.events[self.events["kind"] == kind]
+        counts = found.pivot_table(index="week_start", columns="region", values="days", aggfunc="sum")
+        regions = self.series["region"].unique()
+        table = counts.reindex(index=weeks, columns=[*regions, "*"]).fillna(0.0)
+        days = table[list(regions)].add(table["*"], axis=0)
+        result: Floats = days[self.series["region"]].to_numpy(dtype=float).T
+        return result
+
+
+def load(snapshot: Snapshot) -> dict[Level, Panel]:
+    """Panels of both levels, complete weeks only. Raises BadInputError for weekly facts that cannot be learned from."""
+    first, last = _span(snapshot)
+    events = _events(snapshot)
+    return {level: _panel(snapshot, level, first, last, events) for level in LEVELS}
+
+
+def check(names: pd.Series, rows: Floats, units: Floats, table: str) -> None:
+    """Refuses series that are no unbroken weekly history.
+
+    `rows` and `units` are [series, week]: how many rows the mart has for a week, and their units. Raises
+    BadInputError naming table, series and count.
+    """
+    begun = np.maximum.accumulate(rows > 0, axis=1)
+    faults = {
+        "more than one row for a week": rows > 1,
+        "weeks missing after the first": begun & (rows == 0),
+        "negative units": units < 0,
+        "units that are no number": (rows > 0) & ~np.isfinite(units),
+    }
+    for fault, cells in faults.items():
+        where = cells.any(axis=1)
+        if where.any():
+            examples = ", ".join(names[where].head(3))
+            raise BadInputError(
+                f"{table}: {int(where.sum())} of {len(names)} series have {fault} ({examples}). "
+                "The mart must hold one row a week from a series' first week on: run `coldframe transform` again."
+            )
+
+
+def _span(snapshot: Snapshot) -> tuple[date, date]:
+    """First and last complete week. The week in which the source's history began is incomplete unless it was a Monday."""
+    bounds = snapshot.query(
+        """
+        select
+            (select cast(date_trunc('week', min(first_day) + 6) as date) from dim_region) as first,
+            (select max(week_start) from fct_category_week where days_elapsed = 7) as last
+        """
+    ).iloc[0]
+    if pd.isna(bounds["first"]) or pd.isna(bounds["last"]) or bounds["first"] > bounds["last"]:
+        raise BadInputError(
+            f"Snapshot {snapshot.id} has no complete week in fct_category_week, so there is nothing to forecast from. "
+            "Land at least eight weeks."
+        )
+    return bounds["first"].date(), bounds["last"].date()
+
+
+def _events(snapshot: Snapshot) -> pd.DataFrame:
+    return snapshot.query(
+        """
+        select
+            week_start::timestamp as week_start, region, kind,
+            string_agg(distinct event, ' + ' order by event) as event,
+            count(distinct date)::double as days
+        from dim_calendar where kind <> 'season' group by all order by all
+        """
+    )
+
+
+def _panel(snapshot: Snapshot, level: Level, first: date, last: date, events: pd.DataFrame) -> Panel:
+    table, product = _SOURCES[level]
+    trailing = f"week_start > date '{last}' - {7 * TRAILING}"
+    facts = f"""
+        with facts as (
+            select {product} as product_id, category, region, week_start, units, cast(gmv as double) as gmv
+            from {table} where week_start between date '{first}' and date '{last}'
+        ),
+        histories as (
+            select
+                product_id, category, region,
+                sum(gmv) as gmv_ever,
+                sum(units) as units_ever,
+                coalesce(sum(gmv) filter ({trailing}), 0) as gmv,
+                sum(units) filter ({trailing}) as units
+            from facts group by all
+        ),
+        series as (
+            select *, row_number() over (order by product_id, category, region) - 1 as i from histories
+        )
+    """
+    series = snapshot.query(facts + " select * from series order by i")
+    cells = snapshot.query(
+        facts
+        + f"""
+        select i, (week_start - date '{first}') // 7 as week, cast(facts.units as double) as units
+        from facts join series
+            on coalesce(facts.product_id, '') = coalesce(series.product_id, '')
+            and facts.category = series.category and facts.region = series.region
+        """
+    )
+    weeks = pd.date_range(first, last, freq="7D")
+    where = (cells["i"].to_numpy(), cells["week"].to_numpy())
+    rows = np.zeros((len(series), len(weeks)))
+    np.add.at(rows, where, 1)
+    units = np.full_like(rows, np.nan)
+    units[where] = cells["units"].to_numpy()
+    check(series["product_id"].fillna(series["category"]) + " in " + series["region"], rows, units, table)
+    price = (series["gmv"] / series["units"]).where(series["units"] > 0)
+    series["gmv_per_unit"] = price.fillna(series["gmv_ever"] / series["units_ever"].replace(0, np.nan)).fillna(0.0)
+    series["product_id"] = series["product_id"].astype(object).where(series["product_id"].notna(), None)
+    return Panel(level, series[["product_id", "category", "region", "gmv", "gmv_per_unit"]], weeks, units, events)

@@ -1,0 +1,104 @@
+"""Every way of forecasting, by name. A model sees a panel cut at the cutoff and nothing else, so it cannot leak.
+
+A model that returns something that is no number, or explodes, is stopped or capped here before anyone adds it up.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from coldframe.errors import ColdframeError
+from ml.forecasting.data import Floats, Ints, Level, Panel
+from ml.forecasting.models.additive import prophet
+from ml.forecasting.models.boosting import boosted_trees
+from ml.forecasting.models.classical import naive, seasonal_naive, theta, tsb, window_mean, zero
+
+CAP = 5.0
+"""A forecast above this many times the highest week so far is capped: log-link trees and trends can explode."""
+
+Forecaster = Callable[[Panel, Ints, int], Floats]
+"""(history, rows wanted, horizon) -> units [row wanted, week ahead]; one draw of luck is one fixed seed."""
+
+MODELS: Mapping[str, Forecaster] = {
+    "zero": zero,
+    "naive": naive,
+    "snaive": seasonal_naive,
+    "window_mean": window_mean,
+    "tsb": tsb,
+    "theta": theta,
+    "hgb": boosted_trees,
+    "prophet": prophet,
+}
+BLENDS: Mapping[str, tuple[str, ...]] = {"blend": ("theta", "hgb"), "blend_prophet": ("theta", "hgb", "prophet")}
+"""Means of other models. At category level everything sane ties, and the combination wins (docs/forecasting.md)."""
+
+# Simplest first: of two that are equally good the first is taken. The benchmark stands before all of them.
+CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
+    ("category_region", "top"): ("window_mean", "theta", "hgb", "prophet", "blend", "blend_prophet"),
+    ("category_region", "dense"): ("window_mean", "theta", "hgb", "blend"),
+    ("category_region", "sparse"): ("window_mean", "tsb", "hgb"),
+    ("category_region", "new"): ("window_mean", "hgb"),
+    ("category_region", "dormant"): ("zero",),
+    ("product_region", "dense"): ("window_mean", "theta", "hgb", "blend"),
+    ("product_region", "sparse"): ("window_mean", "tsb", "hgb"),
+    ("product_region", "new"): ("window_mean", "hgb"),
+    ("product_region", "tail"): ("window_mean",),
+}
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Units [row wanted, week ahead] of one model and how many cells were capped."""
+
+    model: str
+    rows: Ints
+    units: Floats
+    capped: int
+
+
+def benchmark(weeks: int) -> str:
+    """What every model must beat: last year's week where the history has one, else the last week."""
+    return "snaive" if weeks >= 52 else "naive"
+
+
+def run(
+    history: Panel,
+    wanted: Mapping[str, Ints],
+    horizon: int,
+    models: Mapping[str, Forecaster] = MODELS,
+    blends: Mapping[str, Sequence[str]] = BLENDS,
+) -> dict[str, Forecast]:
+    """Forecasts of each model named in `wanted` for the rows wanted of it; parts of a blend are computed once.
+
+    Raises ColdframeError where a model returns something that is no number.
+    """
+    needed: dict[str, Ints] = {}
+    for name, rows in wanted.items():
+        for part in blends.get(name, (name,)):
+            needed[part] = np.union1d(needed.get(part, np.array([], dtype=np.int64)), rows)
+    parts = {name: _bounded(name, models[name], history, rows, horizon) for name, rows in needed.items()}
+    result = {}
+    for name, rows in wanted.items():
+        chosen = [parts[part] for part in blends.get(name, (name,))]
+        units = np.mean([part.units[np.searchsorted(part.rows, rows)] for part in chosen], axis=0)
+        result[name] = Forecast(name, rows, units, sum(part.capped for part in chosen))
+    return result
+
+
+def _bounded(name: str, model: Forecaster, history: Panel, rows: Ints, horizon: int) -> Forecast:
+    units = model(history, rows, horizon)
+    broken = int((~np.isfinite(units)).any(axis=1).sum())
+    if units.shape != (len(rows), horizon) or broken:
+        raise ColdframeError(
+            f"Model {name!r} returned {broken} of {len(rows)} {history.level} series with something that is no number "
+            f"(shape {units.shape}, wanted {(len(rows), horizon)}). Nothing is released; mend the model."
+        )
+    most = CAP * np.nanmax(history.units[rows], axis=1, initial=0.0)[:, None]
+    return Forecast(name, rows, np.clip(units, 0.0, most), int((units > most).sum()))
+
+
+def describe() -> dict[str, Any]:
+    """What of this file a release depends on, for its parameters."""
+    return {"cap": CAP, "blends": {k: list(v) for k, v in BLENDS.items()}}

@@ -1,0 +1,130 @@
+"""One booster for all series of a level: what a short history cannot tell, its neighbours' histories can.
+
+It predicts each week ahead directly from what is known at the cutoff, with the horizon as a feature; a recursive one
+feeds its own errors back and has exploded on this very data (docs/forecasting.md).
+"""
+
+import numpy as np
+import pandas as pd
+
+from ml.forecasting.data import TRAILING, Floats, Ints, Panel
+
+SEED = 20170101
+ROWS = 100_000
+"""Training rows drawn in all, more from series that sell more."""
+ORIGINS = 12
+FIRST_ORIGIN = 4
+"""Weeks a first training origin has seen."""
+SEASON = 52
+
+
+def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
+    """Histogram gradient boosting with Poisson loss on units relative to each series' own scale."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    weeks = history.units.shape[1]
+    if len(rows) == 0 or weeks < FIRST_ORIGIN + 2:
+        return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
+    features, target, weight = _training_rows(history, horizon)
+    model = HistGradientBoostingRegressor(
+        loss="poisson",
+        max_iter=120,
+        learning_rate=0.08,
+        max_leaf_nodes=31,
+        min_samples_leaf=50,
+        l2_regularization=1.0,
+        random_state=SEED,
+    ).fit(features, target, sample_weight=weight)
+    state = _State(history, weeks)
+    wanted, ahead = np.repeat(rows, horizon), np.tile(np.arange(1, horizon + 1), len(rows))
+    predicted = model.predict(state.features(wanted, ahead)) * state.scale[wanted]
+    return np.where(state.recent[rows][:, None] > 0, predicted.reshape(len(rows), horizon), 0.0)
+
+
+def scale(units: Floats) -> Floats:
+    """Units a week a series sells now: the mean of its last 13 weeks, drawn towards the median one of all by one week.
+
+    Always positive unless nothing sold anywhere; a series a few weeks old is not judged by its first week alone.
+    """
+    window = units[:, -TRAILING:]
+    known = np.isfinite(window).sum(axis=1)
+    sold = np.nansum(window, axis=1)
+    active = sold > 0
+    middle = float(np.median(sold[active] / known[active])) if active.any() else 0.0
+    return (sold + middle) / (known + 1)
+
+
+def _training_rows(history: Panel, horizon: int) -> tuple[Floats, Floats, Floats]:
+    weeks = history.units.shape[1]
+    rng = np.random.default_rng(SEED)
+    origins = np.unique(np.linspace(FIRST_ORIGIN, weeks - 1, ORIGINS).astype(int))
+    parts: list[tuple[Floats, Floats, Floats]] = []
+    for origin in origins:
+        state = _State(history, int(origin))
+        active = np.flatnonzero(state.recent > 0)
+        # Weighted draws without replacement: the largest keys log(weight) + Gumbel noise (Efraimidis & Spirakis 2006).
+        keys = 0.5 * np.log(state.scale[active]) + rng.gumbel(size=len(active))
+        drawn = active[np.argsort(-keys, kind="stable")[: max(1, ROWS // len(origins) // 4)]]
+        for _ in range(4):
+            ahead = rng.integers(1, min(horizon, weeks - origin) + 1, size=len(drawn))
+            truth = history.units[drawn, origin + ahead - 1]
+            parts.append((state.features(drawn, ahead), truth / state.scale[drawn], np.sqrt(state.scale[drawn])))
+    features, target, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return features, target, weight / weight.mean()
+
+
+class _State:
+    """What is known of every series after the first `origin` weeks."""
+
+    def __init__(self, history: Panel, origin: int) -> None:
+        self.history = history.until(origin)
+        units = self.history.units
+        window = units[:, -TRAILING:]
+        self.scale = scale(units)
+        self.known = np.isfinite(units).sum(axis=1)
+        self.recent = np.nansum(window, axis=1) if origin else np.zeros(len(units))
+        with np.errstate(invalid="ignore"):
+            sold = np.where(np.isfinite(units), units, 0.0) > 0
+            self.idle = np.argmax(sold[:, ::-1], axis=1).astype(float)
+            self.zero_share = 1 - sold[:, -TRAILING:].sum(axis=1) / np.maximum(np.isfinite(window).sum(axis=1), 1)
+            short = np.nansum(units[:, -4:], axis=1) / np.maximum(np.isfinite(units[:, -4:]).sum(axis=1), 1)
+            ever = np.nansum(units, axis=1) / np.maximum(self.known, 1)
+            self.short, self.ever = short / self.scale, ever / self.scale
+            self.lags = units[:, ::-1][:, :3] / self.scale[:, None]
+        group = pd.factorize(self.history.series["category"])[0]
+        now = np.bincount(group, short)
+        usual = np.bincount(group, self.scale)
+        self.category_trend = (now / np.maximum(usual, 1e-9))[group]
+        weeks_ahead = history.weeks[origin:].append(history.ahead(SEASON)) if origin < len(history.weeks) else None
+        self.ahead = history.ahead(SEASON + 1) if weeks_ahead is None else weeks_ahead
+        self.regions = pd.factorize(self.history.series["region"])[0]
+        firsts = pd.Series(np.arange(len(self.regions))).groupby(self.regions).first().to_numpy()
+        self.events = _events(self.history, firsts, self.ahead)
+
+    def features(self, rows: Ints, ahead: Ints) -> Floats:
+        """[row, feature] for series `rows`, `ahead` weeks after the origin."""
+        columns = [
+            ahead,
+            np.log(self.scale[rows]),
+            self.known[rows],
+            self.idle[rows],
+            self.zero_share[rows],
+            self.short[rows],
+            self.ever[rows],
+            self.category_trend[rows],
+            self.events[self.regions[rows], ahead - 1],
+            *self.lags[rows].T,
+        ]
+        origin = self.history.units.shape[1]
+        if origin > SEASON:
+            year_ago = origin + ahead - 1 - SEASON
+            value = self.history.units[rows, np.clip(year_ago, 0, origin - 1)] / self.scale[rows]
+            columns.append(np.where((year_ago >= 0) & (year_ago < origin), value, np.nan))
+        return np.column_stack(columns).astype(float)
+
+
+def _events(history: Panel, one_row_a_region: Ints, weeks: pd.DatetimeIndex) -> Floats:
+    """Holidays in each week ahead, [region, week]."""
+    from dataclasses import replace
+
+    return replace(history, series=history.series.iloc[one_row_a_region]).event_days(weeks)

@@ -1,0 +1,307 @@
+"""The command line is a promise: which option does what, what an error looks like, and which exit code cron sees."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from coldframe import airflow_server, cli, execution
+from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, WarehouseBusyError
+from coldframe.ledger import Ledger, PlanDraft, PlanLine
+from coldframe.paths import Workspace
+from coldframe.run import STEPS, Request, StepResult
+
+Installation = Callable[..., Path]
+Make = Callable[..., PlanDraft]
+MakeLine = Callable[..., PlanLine]
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.app, list(arguments))
+
+
+@pytest.fixture
+def asked(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Request]]:
+    """Replaces every step by one that notes what it was asked."""
+    installation()
+    calls: list[tuple[str, Request]] = []
+
+    def find(name: str) -> Callable[[Request], StepResult]:
+        def step(request: Request) -> StepResult:
+            calls.append((name, request))
+            return StepResult(
+                step=name, summary=f"{name} [is] done", warnings=("mind the gap",), links={"docs": "file.html"}
+            )
+
+        return step
+
+    monkeypatch.setattr(execution, "find_step", find)
+    return calls
+
+
+def fail_with(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def step(_: Request) -> StepResult:
+        raise error
+
+    monkeypatch.setattr(execution, "find_step", lambda _: step)
+
+
+# Steps
+
+
+@pytest.mark.parametrize("command", sorted(cli.COMMANDS))
+def test_each_command_runs_its_steps_in_order_and_tells_of_each(command: str, asked: list[tuple[str, Request]]) -> None:
+    result = run(command, "--source", "shop", "--as-of", "2017-09-30")
+    assert result.exit_code == 0, result.output
+    steps = cli.COMMANDS[command][0]
+    assert [name for name, _ in asked] == list(steps)
+    for step in steps:
+        assert f"{step} [is] done" in result.output
+    assert result.output.count("! mind the gap") == len(steps)
+    assert "docs: file.html" in result.output
+
+
+def test_the_commands_together_cover_every_step() -> None:
+    assert {s for name, (steps, _) in cli.COMMANDS.items() if name != "run" for s in steps} == set(STEPS)
+
+
+def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
+    given = {
+        "source": "shop",
+        "as_of": "2017-09-30",
+        "start": "2017-01-01",
+        "path": str(tmp_path),
+        "season": "2017-Q4",
+        "horizon_weeks": "20",
+        "options": "7",
+        "objective": "margin",
+        "service_level": "0.9",
+        "new_product_share": "0.2",
+        "must_keep": ("p1", "p2"),
+        "must_drop": ("p3",),
+        "exposure_budget": "500",
+        "force": True,
+    }
+    assert set(given) == set(Request.model_fields)
+    arguments: list[str] = []
+    for name, value in given.items():
+        flag = f"--{name.replace('_', '-')}"
+        for each in value if isinstance(value, tuple) else (value,):
+            arguments += [flag] if each is True else [flag, str(each)]
+    assert run("decide", *arguments).exit_code == 0
+    assert asked[0][1] == Request.model_validate(given)
+
+
+def test_source_and_path_come_from_the_settings_unless_given(
+    asked: list[tuple[str, Request]], installation: Installation, tmp_path: Path
+) -> None:
+    installation(source="files", source_path=tmp_path / "shop")
+    run("land", "--as-of", "2017-09-30")
+    run("land", "--as-of", "2017-09-30", "--source", "other")
+    assert [(r.source, r.path) for _, r in asked] == [("files", tmp_path / "shop"), ("other", None)]
+
+
+def test_a_relative_path_is_meant_from_where_the_command_is_typed(
+    asked: list[tuple[str, Request]], tmp_path: Path
+) -> None:
+    run("land", "--as-of", "2017-09-30", "--path", "shop")
+    assert asked[0][1].path == tmp_path / "shop"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Give it: --as-of 2017-09-30"),
+        (("--as-of", "yesterday"), "as_of: "),
+        (("--as-of", "2017-09-30", "--options", "0"), "options: "),
+        (("--as-of", "2017-09-30", "--objective", "fame"), "objective: "),
+        (("--as-of", "2017-09-30", "--source", "My Shop"), "source: "),
+    ],
+)
+def test_a_request_that_does_not_fit_is_refused_by_field_before_anything_runs(
+    asked: list[tuple[str, Request]], arguments: tuple[str, ...], message: str
+) -> None:
+    result = run("run", *arguments)
+    assert result.exit_code == 2
+    assert message in result.output
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadInputError("order_lines.csv: 3 rows [of 9] are wrong"), 2),
+        (ConfigurationError("no such source"), 2),
+        (GateError("GMV does not reconcile"), 3),
+        (WarehouseBusyError("held"), 1),
+        (ColdframeError("odd"), 1),
+    ],
+)
+def test_an_expected_error_is_one_message_and_an_exit_code(
+    error: Exception, code: int, installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation()
+    fail_with(error, monkeypatch)
+    result = run("run", "--as-of", "2017-09-30")
+    assert result.exit_code == code
+    assert result.stderr.strip() == str(error)
+    assert "Traceback" not in result.output
+
+
+def test_an_unexpected_error_names_its_kind_and_how_to_see_more(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation()
+    fail_with(ZeroDivisionError("division by zero"), monkeypatch)
+    result = run("land", "--as-of", "2017-09-30")
+    assert result.exit_code == 1
+    assert "ZeroDivisionError: division by zero" in result.stderr
+    assert "--debug" in result.stderr
+
+
+def test_debug_shows_where_an_error_came_from(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    installation()
+    fail_with(GateError("no"), monkeypatch)
+    assert isinstance(run("--debug", "land", "--as-of", "2017-09-30").exception, GateError)
+
+
+def test_an_unknown_option_is_a_usage_error(installation: Installation) -> None:
+    installation()
+    assert run("land", "--as-off", "2017-09-30").exit_code == 2
+
+
+def test_a_wrong_setting_is_named(installation: Installation) -> None:
+    installation(threads="many")
+    result = run("plans")
+    assert result.exit_code == 2
+    assert "COLDFRAME_THREADS" in result.stderr
+
+
+# Plans
+
+
+def test_without_plans_it_says_which_command_makes_them(installation: Installation) -> None:
+    installation()
+    assert "coldframe decide" in run("plans").output
+    shown = run("show")
+    assert shown.exit_code == 1
+    assert "coldframe decide" in shown.stderr
+
+
+def test_the_newest_plan_of_each_kind_is_shown_with_reasons(ledger: Ledger, draft: Make, line: MakeLine) -> None:
+    ledger.save_plan(draft(as_of=date(2017, 6, 30), season="2017-Q3"))
+    newest = ledger.save_plan(draft())
+    incubation = ledger.save_plan(draft(kind="incubation", lines=(line(action="seed", value=0.3, value_low=0.1),)))
+    output = run("show").output
+    assert f"Assortment plan {newest.plan_id} (draft)" in output
+    assert f"Incubation plan {incubation.plan_id} (draft)" in output
+    assert "2017-Q3" not in output
+    assert "sells steadily" in output
+    assert incubation.plan_id not in run("show", "--kind", "assortment").output
+    listed = run("plans").output
+    assert all(p.plan_id in listed for p in ledger.plans())
+
+
+def test_a_plan_is_exported_whole_as_json_and_csv(ledger: Ledger, draft: Make, line: MakeLine) -> None:
+    lines = tuple(line(product_id=f"p{n}", title='Tea, "green"') for n in range(30))
+    plan_id = ledger.save_plan(draft(lines=lines)).plan_id
+    (exported,) = json.loads(run("show", "--plan", plan_id, "--format", "json", "--limit", "1").output)
+    assert exported["plan"]["plan_id"] == plan_id
+    assert exported["plan"]["as_of"] == "2017-09-30"
+    assert [li["product_id"] for li in exported["lines"]] == [li.product_id for li in lines]
+    rows = list(csv.DictReader(io.StringIO(run("show", "--plan", plan_id, "--format", "csv").output)))
+    assert len(rows) == 30
+    assert (rows[0]["plan_id"], rows[0]["title"], float(rows[0]["value"])) == (plan_id, 'Tea, "green"', 300.0)
+
+
+def test_a_plan_is_approved_and_published_with_name_and_reason(ledger: Ledger, draft: Make) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    assert run("approve", plan_id, "--by", "ann", "--why", "fits the shelves").exit_code == 0
+    result = run("publish", plan_id, "--by", "bob")
+    assert f"Plan {plan_id} (assortment, shop, 2017-Q4) is published, by bob." in result.output
+    assert [(e.by, e.to_status) for e in ledger.events(plan_id)][1:] == [("ann", "approved"), ("bob", "published")]
+
+
+def test_a_rejected_plan_cannot_be_published(ledger: Ledger, draft: Make) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    run("reject", plan_id, "--by", "ann", "--why", "too few teas")
+    result = run("publish", plan_id, "--by", "ann")
+    assert result.exit_code == 2
+    assert "The plan is rejected, so it cannot become published" in result.stderr
+
+
+def test_approving_needs_a_name_and_a_reason(ledger: Ledger, draft: Make) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    assert run("approve", plan_id, "--by", "ann").exit_code == 2
+    assert run("approve", plan_id, "--by", "ann", "--why", " ").exit_code == 2
+    assert ledger.plan(plan_id).status == "draft"
+
+
+# Services
+
+
+def test_rollback_serve_up_down_and_demo_are_handed_on(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = installation(source="shop")
+    called: list[tuple[Any, ...]] = []
+
+    def service(name: str) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            called.append((name, *arguments, *named.values()))
+            return SimpleNamespace(id="r1")
+
+        return call
+
+    monkeypatch.setattr(cli, "find_service", service)
+    monkeypatch.setattr(airflow_server, "up", service("up"))
+    monkeypatch.setattr(airflow_server, "down", service("down"))
+    monkeypatch.setitem(sys.modules, "coldframe.demo", SimpleNamespace(demo=service("demo")))
+    assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
+    for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
+        assert run(*arguments).exit_code == 0
+    assert called == [
+        ("rollback", Workspace(home, "shop"), "growth", "ann", "worse"),
+        ("serve", "shop", 7000),
+        ("up",),
+        ("down",),
+        ("demo", Request(source="shop", as_of=date(2017, 9, 30))),
+    ]
+
+
+# The installation
+
+
+def test_settings_are_listed_with_where_they_come_from_and_without_passwords(
+    installation: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("COLDFRAME_THREADS=3\n")
+    installation(ledger_url="postgresql://me:secret@db/x")
+    output = run("settings").output
+    rows = {cells[1].strip(): cells for line in output.splitlines() if len(cells := line.split("│")) > 4}
+    assert [rows[f"COLDFRAME_{n}"][3].strip() for n in ("LEDGER_URL", "THREADS", "MEMORY_LIMIT")] == [
+        "environment",
+        ".env",
+        "default",
+    ]
+    assert "secret" not in output
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version").output.strip() == cli.__version__
+
+
+def test_help_starts_quickly_because_it_loads_no_heavy_library() -> None:
+    heavy = "airflow, mlflow, feast, great_expectations, sklearn, prophet, dbt, ibis, alembic"
+    code = f"import sys, coldframe.cli; print([m for m in '{heavy}'.split(', ') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

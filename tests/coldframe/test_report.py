@@ -1,0 +1,215 @@
+"""What is printed is what gets approved: figures must be those of the plan, and comparisons must be fair."""
+
+from collections.abc import Callable
+from datetime import date
+from io import StringIO
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console, RenderableType
+
+from coldframe.actuals import Actuals, ActualsRequest, season_actuals
+from coldframe.errors import ColdframeError, NotAvailableError
+from coldframe.landed import partition
+from coldframe.ledger import Ledger, Plan, PlanDraft, PlanLine
+from coldframe.paths import Workspace
+from coldframe.report import compare_with_actuals, comparison_report, plan_report
+from coldframe.settings import load
+
+Make = Callable[..., PlanDraft]
+MakeLine = Callable[..., PlanLine]
+
+
+def rendered(report: RenderableType) -> str:
+    console = Console(width=200, file=StringIO())
+    with console.capture() as captured:
+        console.print(report)
+    return captured.get()
+
+
+def products(*rows: tuple[str, str, str, float, int | None]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows, columns=["region", "category", "product_id", "gmv", "naive_rank"])
+    return frame.astype({"naive_rank": "Int64"})
+
+
+SOLD = products(
+    ("north", "tea", "p1", 250.0, 2),
+    ("north", "tea", "p2", 100.0, 1),
+    ("north", "tea", "p3", 50.0, 3),
+    ("north", "mugs", "p9", 999.0, 1),
+    ("south", "tea", "p1", 10.0, None),
+)
+
+
+# Plans
+
+
+def test_an_assortment_shows_totals_what_binds_and_a_reason_for_each_line(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    lines = (
+        line(),
+        line(region="south", value=100, value_low=50, value_high=200, binding_constraint=None),
+        line(product_id="p7", title="Old mug", action="drop", value=0, value_low=0, value_high=0),
+    )
+    text = rendered(plan_report(ledger.save_plan(draft(lines=lines)), lines))
+    assert "2 options (1 products) in 2 regions and 1 categories; 1 products to drop." in text
+    assert "Expected GMV of the season: 400 (the options' own bounds add up to 250 – 620)." in text
+    assert "What binds: option count (1), nothing (1)." in text
+    assert "Old mug [drop]" in text
+    assert text.count("sells steadily in 13 of 13 weeks") == 3
+    assert "snapshot 2017-09-30-abc, forecasting r1" in text
+
+
+def test_the_first_rows_of_a_region_show_several_categories_the_largest_first(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    lines = tuple(line(category=c, product_id=f"{c}{n}", title=f"{c} {n}") for c in ("tea", "mugs") for n in range(5))
+    lines += (line(category="mugs", product_id="mugs9", title="mugs 9"),)
+    text = rendered(plan_report(ledger.save_plan(draft(lines=lines)), lines, limit=3))
+    assert [t for t in ("mugs 0", "mugs 1", "mugs 2", "tea 0", "tea 1") if t in text] == ["mugs 0", "mugs 1", "tea 0"]
+
+
+def test_titles_with_brackets_are_printed_as_they_are(ledger: Ledger, draft: Make, line: MakeLine) -> None:
+    lines = (line(title="Tea [bold]100[/bold] g"),)
+    assert "Tea [bold]100[/bold] g" in rendered(plan_report(ledger.save_plan(draft(lines=lines)), lines))
+
+
+def test_an_incubation_plan_shows_stages_in_order_with_share_impressions_and_chance(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    lines = (
+        line(action="seed", title="New", quantity=0.25, value=0.2, value_low=0.1, value_high=0.4, details={}),
+        line(
+            action="graduate",
+            title="Proven",
+            quantity=0.5,
+            value=0.9,
+            value_low=0.8,
+            value_high=1.0,
+            details={"impressions": 500},
+        ),
+    )
+    text = rendered(plan_report(ledger.save_plan(draft(kind="incubation", lines=lines)), lines))
+    assert "2 new products: 1 graduate, 1 seed. 500 impressions handed out." in text
+    assert text.index("Proven") < text.index("New ")
+    assert "50.00%" in text
+    assert "80% – 100%" in text
+
+
+def test_an_empty_plan_can_be_shown(ledger: Ledger, draft: Make) -> None:
+    for kind in ("assortment", "incubation"):
+        assert "0 " in rendered(plan_report(ledger.save_plan(draft(kind=kind, lines=())), ()))
+
+
+# Plan beside actual
+
+
+def test_the_share_captured_is_of_the_planned_categories_and_laid_beside_rules_with_as_many_slots(
+    line: MakeLine,
+) -> None:
+    comparison = compare_with_actuals([line(), line(region="south", value_low=0.0)], SOLD)
+    north, south = comparison.regions
+    assert (north.region, north.total, north.actual) == ("north", 400.0, 250.0)
+    assert north.captured == pytest.approx(250 / 400)
+    assert north.naive == pytest.approx(100 / 400)
+    assert north.best == pytest.approx(250 / 400)
+    assert (south.captured, south.naive) == (1.0, 0.0)
+    assert comparison.overall.total == 410.0
+    assert comparison.overall.expected == 600.0
+    assert comparison.overall.captured == pytest.approx(260 / 410)
+
+
+def test_a_ranged_product_that_sold_nothing_counts_as_zero(line: MakeLine) -> None:
+    comparison = compare_with_actuals([line(), line(product_id="p8")], SOLD)
+    assert comparison.overall.actual == 250.0
+    assert comparison.overall.inside == 0.5
+
+
+def test_products_to_drop_are_not_compared(line: MakeLine) -> None:
+    assert compare_with_actuals([line(), line(product_id="p2", action="drop")], SOLD).overall.options == 1
+
+
+def test_a_plan_that_ranges_nothing_captured_nothing(line: MakeLine) -> None:
+    comparison = compare_with_actuals([line(action="drop")], SOLD)
+    assert (comparison.regions, comparison.overall.captured) == ((), 0.0)
+
+
+def test_a_season_known_in_part_says_so_and_margin_is_not_compared_with_gmv(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    plan = ledger.save_plan(draft(parameters={"objective": "margin"}))
+    actuals = Actuals(SOLD, date(2017, 10, 1), date(2017, 12, 31), until=date(2017, 11, 12))
+    text = rendered(comparison_report(plan, compare_with_actuals([line()], SOLD), actuals))
+    assert "sales are known until 2017-11-12 only" in text
+    assert "expected GMV" not in text
+    assert (
+        "sold 62.5% of the GMV of their categories. Last 13 weeks' bestsellers, with as many places, sold 25.0%" in text
+    )
+
+
+# What sold
+
+
+def land_lines(request: ActualsRequest, lines: list[tuple[str, str, str, int, float, str]]) -> None:
+    workspace = Workspace(request.home, request.source)
+    columns = ["day", "region", "product_id", "quantity", "gross_amount", "status"]
+    frame = pd.DataFrame(lines, columns=columns).assign(ordered_at=lambda f: pd.to_datetime(f["day"]))
+    for day, of_day in frame.groupby("day"):
+        path = partition(workspace, "order_lines", date.fromisoformat(str(day))).path
+        path.parent.mkdir(parents=True)
+        of_day.drop(columns="day").to_parquet(path)
+    path = partition(workspace, "products", None).path
+    path.parent.mkdir(parents=True)
+    pd.DataFrame({"product_id": ["p1", "p2", "p3"], "category": "tea", "title": ["A", "B", "C"]}).to_parquet(path)
+
+
+@pytest.fixture
+def plan(ledger: Ledger, draft: Make) -> Plan:
+    return ledger.save_plan(draft())
+
+
+def test_what_sold_is_landed_apart_for_the_season_and_the_weeks_the_rule_ranks_by(plan: Plan, tmp_path: Path) -> None:
+    asked: list[ActualsRequest] = []
+
+    def land(request: ActualsRequest) -> None:
+        asked.append(request)
+        land_lines(
+            request,
+            [
+                ("2017-09-01", "north", "p2", 1, 5.0, "completed"),
+                ("2017-09-30", "north", "p1", 9, 4.0, "completed"),
+                ("2017-10-01", "north", "p1", 2, 10.0, "completed"),
+                ("2017-12-31", "north", "p1", 1, 6.0, "returned"),
+                ("2017-12-31", "north", "p2", 1, 7.0, "cancelled"),
+                ("2018-01-01", "north", "p2", 1, 8.0, "completed"),
+                ("2017-11-01", "north", "p3", 1, 1.0, "completed"),
+            ],
+        )
+
+    actuals = season_actuals(plan, settings=load(home=tmp_path), land=land)
+    assert asked == [
+        ActualsRequest(tmp_path / "actuals", "shop", start=date(2017, 7, 2), as_of=date(2017, 12, 31), path=None)
+    ]
+    rows = actuals.products.astype({"naive_rank": "Int64"})[["product_id", "units", "gmv", "naive_rank"]]
+    assert rows.to_numpy().tolist() == [["p1", 3.0, 16.0, 2], ["p3", 1.0, 1.0, pd.NA], ["p2", 0.0, 0.0, 1]]
+    assert actuals.until == date(2017, 12, 31)
+
+
+def test_a_season_without_sales_yet_says_so(plan: Plan, tmp_path: Path) -> None:
+    def land(request: ActualsRequest) -> None:
+        land_lines(request, [("2017-09-30", "north", "p1", 9, 4.0, "completed")])
+
+    with pytest.raises(NotAvailableError, match="no sales between 2017-10-01 and 2017-12-31 yet"):
+        season_actuals(plan, settings=load(home=tmp_path), land=land)
+
+
+def test_landing_apart_leaves_the_pipelines_own_home_alone_and_reports_its_error(
+    plan: Plan, tmp_path: Path, tiny_shop: Path
+) -> None:
+    home = tmp_path / "home"
+    before = sorted(home.rglob("*"))
+    with pytest.raises(ColdframeError, match="could not be landed"):
+        season_actuals(plan, path=tiny_shop / "missing", settings=load(home=tmp_path / "home"))
+    assert [p for p in sorted(home.rglob("*")) if (home / "actuals") not in (p, *p.parents)] == before

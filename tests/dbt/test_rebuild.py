@@ -1,0 +1,64 @@
+"""The marts depend only on what is landed and on the as-of, whatever was built, published or killed before."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coldframe import transform
+from coldframe.errors import NotAvailableError
+from coldframe.run import Request
+from coldframe.settings import get_settings
+
+
+def test_going_on_for_a_day_ends_like_a_fresh_build_though_a_product_was_added(
+    shop: Any, copied: Callable[[date], Path]
+) -> None:
+    home = copied(shop.saturday)
+    result = shop.build(home, shop.sunday)
+    assert "products were added, the first launched on 2024-04-10" in result.facts["because"]
+    assert result.facts["rebuild_from"] == "2024-04-10"
+    assert shop.differing(home, shop.fresh(shop.sunday)) == {}
+
+
+def test_a_late_correction_ends_like_a_fresh_build(shop: Any, copied: Callable[[date], Path]) -> None:
+    home = copied(shop.sunday)
+    assert shop.build(home, shop.monday).facts["rebuild_from"] == "2024-03-06"
+    assert shop.differing(home, shop.fresh(shop.monday)) == {}
+    assert {"fct_order_lines", "fct_product_week", "ftr_product_week"} <= set(
+        shop.differing(home, shop.fresh(shop.sunday))
+    )
+
+
+def test_going_back_to_an_earlier_day_ends_like_a_fresh_build(shop: Any, copied: Callable[[date], Path]) -> None:
+    home = copied(shop.saturday)
+    earlier = shop.saturday - timedelta(days=10)
+    shop.build(home, earlier)
+    assert shop.differing(home, shop.fresh(earlier)) == {}
+
+
+def test_weeks_in_which_nothing_landed_become_zeros(shop: Any, copied: Callable[[date], Path]) -> None:
+    home = copied(shop.monday)
+    later = shop.monday + timedelta(days=16)
+    shop.build(home, later)
+    assert shop.differing(home, shop.fresh(later)) == {}
+    assert shop.query(home, "select sum(units) from marts.fct_product_week where week_start >= '2024-05-13'") == [(0,)]
+
+
+def test_a_build_killed_between_two_models_leaves_no_trace(shop: Any, copied: Callable[[date], Path]) -> None:
+    home = copied(shop.sunday)
+    with shop.at(home) as place:
+        transform.prepare(Request(source=shop.source, as_of=shop.monday))
+        only_some = ["run", "--select", "fct_order_lines", "fct_product_day"]
+        transform.run_dbt(only_some, place, get_settings(), home / "dbt" / "killed")
+        with pytest.raises(NotAvailableError, match="did not finish"):
+            transform.mark_built(place)
+    facts = shop.build(home, shop.sunday).facts
+    assert facts["rebuild_from"] == "2024-03-06", facts["because"]
+    assert shop.differing(home, shop.fresh(shop.sunday)) == {}
+
+
+def test_nothing_is_built_when_nothing_changed(shop: Any, copied: Callable[[date], Path]) -> None:
+    assert shop.build(copied(shop.saturday), shop.saturday).reused
