@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +30,7 @@ from typer.exceptions import Abort, Exit, TyperException
 from coldframe import __version__
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
-from coldframe.ledger import Ledger, Plan
+from coldframe.ledger import Ledger, Plan, PlanLine
 from coldframe.paths import workspace
 from coldframe.report import compare_with_actuals, comparison_report, plan_report, plans_table
 from coldframe.run import STEPS, Request, find_service, parse_request
@@ -267,12 +267,20 @@ def show(
         lines = ledger.lines(plan.plan_id)
         console.print(plan_report(plan, lines, limit))
         if actuals and plan.kind == "assortment":
-            from coldframe.actuals import season_actuals
-
-            with console.status("Landing what then sold, apart from the pipeline …"):
-                sold = season_actuals(plan, path or _source_path(plan.source, get_settings()))
-            console.print(comparison_report(plan, compare_with_actuals(lines, sold.products), sold))
+            console.print(_beside_actuals(plan, lines, path, console))
         console.print()
+
+
+def _beside_actuals(plan: Plan, lines: Sequence[PlanLine], path: Path | None, console: Console) -> RenderableType:
+    from coldframe.actuals import season_actuals
+
+    try:
+        with console.status("Landing what then sold, apart from the pipeline …"):
+            actuals = season_actuals(plan, path or _source_path(plan.source, get_settings()))
+    except NotAvailableError as error:
+        # The season of a plan that is any use lies ahead, so this is the usual answer and no failure.
+        return Text(str(error), style="yellow")
+    return comparison_report(plan, compare_with_actuals(lines, actuals.products), actuals)
 
 
 def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = None) -> tuple[Plan, ...]:

@@ -63,8 +63,8 @@ class Told:
 def demo(request: Request, *, exit_when_done: bool = False) -> None:
     """Runs `request` through Airflow, prints both plans and what really sold, and stays until Ctrl-C.
 
-    `exit_when_done` stops Airflow at once afterwards, unless it was running before. Raises DemoFailedError with the end of
-    the failed task's log; on a terminal not before Ctrl-C, so that somebody can look into the UI.
+    `exit_when_done` stops Airflow at once afterwards, unless it was running before. Raises DemoFailedError with the end
+    of the failed task's log, not before Ctrl-C where the UI stays up, so that somebody can look into it.
     """
     settings, console = get_settings(), Console(highlight=False)
     began = time.monotonic()

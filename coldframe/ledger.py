@@ -202,9 +202,9 @@ class _UtcDateTime(TypeDecorator[datetime]):
         return None if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
@@ -320,8 +320,9 @@ class Ledger:
                 _migrate(engine, revision)
         except (SQLAlchemyError, OSError, ImportError) as error:
             shown = make_url(url).render_as_string(hide_password=True) if "://" in url else url
+            reason = str(error).splitlines()[0]
             raise ConfigurationError(
-                f"The ledger {shown} cannot be opened: {error}. Check COLDFRAME_LEDGER_URL and COLDFRAME_HOME."
+                f"The ledger {shown} cannot be opened: {reason}. Check COLDFRAME_LEDGER_URL and COLDFRAME_HOME."
             ) from error
         return cls(engine)
 

@@ -275,9 +275,7 @@ def _warehouse_path(place: Workspace, settings: Settings) -> Path:
     return Path(url.removeprefix("duckdb://"))
 
 
-def _read_built(
-    connection: duckdb.DuckDBPyConnection, selected: Mapping[str, list[Partition]]
-) -> Built | None:
+def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, list[Partition]]) -> Built | None:
     # All tables of `landed` are written in one transaction, so one stands for all.
     if not connection.execute(
         "select 1 from duckdb_tables() where schema_name = 'landed' and table_name = 'built_until'"

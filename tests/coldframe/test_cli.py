@@ -11,11 +11,20 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
 from coldframe import airflow_server, cli, execution
-from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, WarehouseBusyError
+from coldframe.actuals import Actuals
+from coldframe.errors import (
+    BadInputError,
+    ColdframeError,
+    ConfigurationError,
+    GateError,
+    NotAvailableError,
+    WarehouseBusyError,
+)
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
 from coldframe.paths import Workspace
 from coldframe.run import STEPS, Request, StepResult
@@ -209,6 +218,24 @@ def test_the_newest_plan_of_each_kind_is_shown_with_reasons(ledger: Ledger, draf
     assert incubation.plan_id not in run("show", "--kind", "assortment").output
     listed = run("plans").output
     assert all(p.plan_id in listed for p in ledger.plans())
+
+
+def test_an_assortment_is_laid_beside_what_sold_where_the_source_knows_it(
+    ledger: Ledger, draft: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    sold = pd.DataFrame({"region": ["north"], "category": ["tea"], "product_id": ["p1"], "gmv": [250.0]})
+    actuals = Actuals(sold.assign(naive_rank=1), date(2017, 10, 1), date(2017, 12, 31), date(2017, 12, 31))
+    monkeypatch.setattr("coldframe.actuals.season_actuals", lambda plan, path: actuals)
+    assert f"Plan {plan_id} beside what sold" in run("show", "--actuals").output
+
+    def unknown(plan: object, path: object) -> Actuals:
+        raise NotAvailableError("shop has no sales between 2017-10-01 and 2017-12-31 yet")
+
+    monkeypatch.setattr("coldframe.actuals.season_actuals", unknown)
+    result = run("show", "--actuals")
+    assert result.exit_code == 0
+    assert "shop has no sales" in result.output
 
 
 def test_a_plan_is_exported_whole_as_json_and_csv(ledger: Ledger, draft: Make, line: MakeLine) -> None:

@@ -114,7 +114,8 @@ class Shop:
         """SHA-256 of every landed Parquet file."""
         root = self.workspace.landed
         return {
-            str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(root.rglob("*.parquet"))
+            str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+            for p in sorted(root.rglob("*.parquet"))
         }
 
 

@@ -188,7 +188,9 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize("case", BAD_ROWS, ids=lambda case: case.name)
-def test_a_bad_row_is_quarantined_with_its_reasons_and_the_good_ones_land(case: BadRow, folder: Path, shop: Any) -> None:
+def test_a_bad_row_is_quarantined_with_its_reasons_and_the_good_ones_land(
+    case: BadRow, folder: Path, shop: Any
+) -> None:
     case.breaks(folder)
     result = shop.land(folder)
     [refused] = shop.quarantine(case.table)
@@ -389,8 +391,6 @@ def test_rows_after_the_as_of_are_counted_apart_and_not_quarantined(folder: Path
 
 def test_blank_content_of_traffic_is_a_value(folder: Path, shop: Any) -> None:
     rows = "".join(f"2024-01-01,p{i},north,search,,10,2,1\n" for i in range(5))
-    (folder / "traffic.csv").write_text(
-        "date,product_id,region,channel,content_id,impressions,clicks,carts\n" + rows
-    )
+    (folder / "traffic.csv").write_text("date,product_id,region,channel,content_id,impressions,clicks,carts\n" + rows)
     shop.land(folder)
     assert {r["content_id"] for r in shop.rows("traffic")} == {""}

@@ -3,6 +3,7 @@
 A model that returns something that is no number, or explodes, is stopped or capped here before anyone adds it up.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -50,12 +51,13 @@ CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Forecast:
-    """Units [row wanted, week ahead] of one model and how many cells were capped."""
+    """Units [row wanted, week ahead] of one model, how many cells were capped, and what it took."""
 
     model: str
     rows: Ints
     units: Floats
     capped: int
+    seconds: float
 
 
 def benchmark(weeks: int) -> str:
@@ -83,12 +85,14 @@ def run(
     for name, rows in wanted.items():
         chosen = [parts[part] for part in blends.get(name, (name,))]
         units = np.mean([part.units[np.searchsorted(part.rows, rows)] for part in chosen], axis=0)
-        result[name] = Forecast(name, rows, units, sum(part.capped for part in chosen))
+        result[name] = Forecast(name, rows, units, sum(p.capped for p in chosen), sum(p.seconds for p in chosen))
     return result
 
 
 def _bounded(name: str, model: Forecaster, history: Panel, rows: Ints, horizon: int) -> Forecast:
+    began = time.perf_counter()
     units = model(history, rows, horizon)
+    seconds = time.perf_counter() - began
     broken = int((~np.isfinite(units)).any(axis=1).sum())
     if units.shape != (len(rows), horizon) or broken:
         raise ColdframeError(
@@ -96,7 +100,7 @@ def _bounded(name: str, model: Forecaster, history: Panel, rows: Ints, horizon: 
             f"(shape {units.shape}, wanted {(len(rows), horizon)}). Nothing is released; mend the model."
         )
     most = CAP * np.nanmax(history.units[rows], axis=1, initial=0.0)[:, None]
-    return Forecast(name, rows, np.clip(units, 0.0, most), int((units > most).sum()))
+    return Forecast(name, rows, np.clip(units, 0.0, most), int((units > most).sum()), seconds)
 
 
 def describe() -> dict[str, Any]:

@@ -4,6 +4,8 @@ It predicts each week ahead directly from what is known at the cutoff, with the 
 feeds its own errors back and has exploded on this very data (docs/forecasting.md).
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -16,6 +18,7 @@ ORIGINS = 12
 FIRST_ORIGIN = 4
 """Weeks a first training origin has seen."""
 SEASON = 52
+MOST_AHEAD = 53
 
 
 def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
@@ -23,7 +26,7 @@ def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     weeks = history.units.shape[1]
-    if len(rows) == 0 or weeks < FIRST_ORIGIN + 2:
+    if len(rows) == 0 or weeks < FIRST_ORIGIN + 2 or not np.nansum(history.units[:, -TRAILING:]):
         return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
     features, target, weight = _training_rows(history, horizon)
     model = HistGradientBoostingRegressor(
@@ -92,14 +95,11 @@ class _State:
             self.short, self.ever = short / self.scale, ever / self.scale
             self.lags = units[:, ::-1][:, :3] / self.scale[:, None]
         group = pd.factorize(self.history.series["category"])[0]
-        now = np.bincount(group, short)
-        usual = np.bincount(group, self.scale)
+        now, usual = np.bincount(group, short), np.bincount(group, self.scale)
         self.category_trend = (now / np.maximum(usual, 1e-9))[group]
-        weeks_ahead = history.weeks[origin:].append(history.ahead(SEASON)) if origin < len(history.weeks) else None
-        self.ahead = history.ahead(SEASON + 1) if weeks_ahead is None else weeks_ahead
-        self.regions = pd.factorize(self.history.series["region"])[0]
-        firsts = pd.Series(np.arange(len(self.regions))).groupby(self.regions).first().to_numpy()
-        self.events = _events(self.history, firsts, self.ahead)
+        _, one_each, self.region = np.unique(self.history.series["region"], return_index=True, return_inverse=True)
+        regions = replace(self.history, series=self.history.series.iloc[one_each])
+        self.events = regions.event_days(self.history.ahead(MOST_AHEAD))
 
     def features(self, rows: Ints, ahead: Ints) -> Floats:
         """[row, feature] for series `rows`, `ahead` weeks after the origin."""
@@ -112,7 +112,7 @@ class _State:
             self.short[rows],
             self.ever[rows],
             self.category_trend[rows],
-            self.events[self.regions[rows], ahead - 1],
+            self.events[self.region[rows], ahead - 1],
             *self.lags[rows].T,
         ]
         origin = self.history.units.shape[1]
@@ -121,10 +121,3 @@ class _State:
             value = self.history.units[rows, np.clip(year_ago, 0, origin - 1)] / self.scale[rows]
             columns.append(np.where((year_ago >= 0) & (year_ago < origin), value, np.nan))
         return np.column_stack(columns).astype(float)
-
-
-def _events(history: Panel, one_row_a_region: Ints, weeks: pd.DatetimeIndex) -> Floats:
-    """Holidays in each week ahead, [region, week]."""
-    from dataclasses import replace
-
-    return replace(history, series=history.series.iloc[one_row_a_region]).event_days(weeks)

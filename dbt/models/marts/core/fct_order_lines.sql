@@ -1,5 +1,5 @@
-{{ config(materialized="incremental") }}
--- depends_on: {{ ref("stg_run") }}
+{{ config(materialized='incremental') }}
+-- depends_on: {{ ref('stg_run') }}
 
 with
 

@@ -1,4 +1,4 @@
-{{ config(materialized="incremental") }}
+{{ config(materialized='incremental') }}
 
 with
 
@@ -94,16 +94,17 @@ totals as (
 
 ),
 
-{% for counted, column in [("buyers", "customer_id"), ("regions", "region")] -%}
+{% for counted, column in [('buyers', 'customer_id'), ('regions', 'region')] -%}
 
-{#- Each week a buyer or region counts until four weeks later or until it counts anew: no count(distinct) needed. -#}
+{#- A week's buyer or region counts for four weeks or until it counts anew, which spares a count(distinct). -#}
 {{ counted }}_spells as (
 
     select
         product_id,
         week_start,
         coalesce(
-            lead(week_start) over (partition by product_id, {{ column }} order by week_start), week_start + 7 * 4
+            lead(week_start) over (partition by product_id, {{ column }} order by week_start),
+            week_start + 7 * 4
         ) as next_week
     from order_lines
     where
@@ -170,9 +171,18 @@ rolled as (
             and spine.week_start = totals.week_start
     window
         so_far as (partition by spine.product_id order by spine.week_start),
-        last_4w as (partition by spine.product_id order by spine.week_start rows between 3 preceding and current row),
-        last_13w as (partition by spine.product_id order by spine.week_start rows between 12 preceding and current row),
-        previous_4w as (partition by spine.product_id order by spine.week_start rows between 7 preceding and 4 preceding)
+        last_4w as (
+            partition by spine.product_id order by spine.week_start
+            rows between 3 preceding and current row
+        ),
+        last_13w as (
+            partition by spine.product_id order by spine.week_start
+            rows between 12 preceding and current row
+        ),
+        previous_4w as (
+            partition by spine.product_id order by spine.week_start
+            rows between 7 preceding and 4 preceding
+        )
 
 ),
 
@@ -232,7 +242,9 @@ select
     cast(built.exposure_share_4w as double) / nullif(built.exposed_series_4w, 0) as exposure_share_4w,
     cast(categories.category_gmv_4w as double) as category_gmv_4w,
     cast(built.gmv_4w as double) / nullif(categories.category_gmv_4w, 0) as category_share_4w,
-    rank() over (partition by built.category, built.week_start order by built.gmv_4w desc) as category_rank_4w,
+    rank() over (
+        partition by built.category, built.week_start order by built.gmv_4w desc
+    ) as category_rank_4w,
     (cast(built.gmv_4w as double) / nullif(built.units_4w, 0))
     / (cast(nullif(categories.category_gmv_4w, 0) as double) / nullif(categories.category_units_4w, 0))
         as price_index_4w,

@@ -1,4 +1,4 @@
-{{ config(materialized="incremental") }}
+{{ config(materialized='incremental') }}
 
 with
 
@@ -73,9 +73,18 @@ rolled as (
         weeks.days_elapsed = 7
         and weeks.week_start >= (select run.rebuild_week - 7 * 12 from run)
     window
-        last_4w as (partition by regions.region order by weeks.week_start rows between 3 preceding and current row),
-        last_13w as (partition by regions.region order by weeks.week_start rows between 12 preceding and current row),
-        previous_4w as (partition by regions.region order by weeks.week_start rows between 7 preceding and 4 preceding)
+        last_4w as (
+            partition by regions.region order by weeks.week_start
+            rows between 3 preceding and current row
+        ),
+        last_13w as (
+            partition by regions.region order by weeks.week_start
+            rows between 12 preceding and current row
+        ),
+        previous_4w as (
+            partition by regions.region order by weeks.week_start
+            rows between 7 preceding and 4 preceding
+        )
 
 )
 

@@ -1,0 +1,176 @@
+"""Which models may forecast which series, which one does, and when all of it is learned again. Pure functions.
+
+A series routed to a model that cannot see it costs either minutes or its forecast; when this file is wrong, the
+assortment orders by a model that lost to last week's number.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from ml.forecasting.data import TRAILING, Ints, Level, Panel
+
+
+@dataclass(frozen=True)
+class RouteRules:
+    """`new_weeks`: below it a series is new. `least_units`: of the trailing 13 weeks, for a product to be modelled by
+    itself. `adi`: average weeks between weeks with a sale above which demand is intermittent (Syntetos & Boylan 2005).
+    `top_series`: dense category series, by trailing GMV, that are worth Prophet's time.
+    """
+
+    new_weeks: int = 8
+    least_units: int = 13
+    adi: float = 1.32
+    top_series: int = 60
+    top_weeks: int = 12
+
+
+@dataclass(frozen=True)
+class Routes:
+    """`segment` names the route of each series of a panel; `reasons` says what each segment means."""
+
+    segment: np.ndarray[Any, np.dtype[np.str_]]
+    reasons: Mapping[str, str]
+
+    def rows(self, segment: str) -> Ints:
+        return np.flatnonzero(self.segment == segment)
+
+
+def route(history: Panel, rules: RouteRules) -> Routes:
+    """Sends every series of a panel, as known at its last week, to one segment; '' for one not yet sold."""
+    known = np.isfinite(history.units)
+    life = known.sum(axis=1)
+    selling = (np.nan_to_num(history.units) > 0).sum(axis=1)
+    recent = np.nansum(history.units[:, -TRAILING:], axis=1)
+    adi = life / np.maximum(selling, 1)
+    top = np.zeros(len(life), dtype=bool)
+    if history.level == "category_region":
+        # Units known at the cutoff at today's price: the price only ranks series, no model sees it.
+        value = np.where((adi <= rules.adi) & (life >= rules.top_weeks), recent * history.series["gmv_per_unit"], -1.0)
+        best = np.argsort(-value, kind="stable")[: rules.top_series]
+        top[best[value[best] > 0]] = True
+    tail = recent < rules.least_units if history.level == "product_region" else np.zeros(len(life), dtype=bool)
+    segment = np.select(
+        [life == 0, recent == 0, tail & (life >= rules.new_weeks), life < rules.new_weeks, top, adi <= rules.adi],
+        ["", "dormant", "tail", "new", "top", "dense"],
+        "sparse",
+    )
+    return Routes(segment.astype(str), _reasons(rules))
+
+
+def _reasons(rules: RouteRules) -> dict[str, str]:
+    return {
+        "dormant": f"sold nothing in the last {TRAILING} weeks: forecast 0",
+        "tail": f"fewer than {rules.least_units} units in the last {TRAILING} weeks: not modelled by itself",
+        "new": f"sold for fewer than {rules.new_weeks} weeks: learned from other series",
+        "top": f"sells in most weeks and among the {rules.top_series} categories with the highest trailing GMV",
+        "dense": f"sells at least every {rules.adi} weeks",
+        "sparse": f"sells less often than every {rules.adi} weeks",
+    }
+
+
+@dataclass(frozen=True)
+class ChoiceRules:
+    """`gain`: least share of the benchmark's loss a model must save. `bias`: most it may be off in sum, unless the
+    benchmark is further off.
+    """
+
+    gain: float = 0.02
+    bias: float = 0.15
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The model that serves one segment, and why."""
+
+    level: Level
+    segment: str
+    model: str
+    reason: str
+    lost_to_benchmark: bool = False
+
+
+def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice:
+    """Picks the model of one segment from its rows of the accuracy table (model, wape, rmsse, bias).
+
+    The loss is the mean of WAPE and RMSSE, each relative to the benchmark's. Only a model that saves `gain` and keeps
+    its bias may replace the benchmark; of two equally good the one listed first wins.
+    """
+    first = accuracy.iloc[0]
+    level, segment = first["level"], first["segment"]
+    if benchmark not in set(accuracy["model"]):
+        return Choice(level, segment, first["model"], "nothing to choose from")
+    base = accuracy[accuracy["model"] == benchmark].iloc[0]
+    best, best_loss = benchmark, 1 - rules.gain
+    refused = []
+    for row in accuracy[accuracy["model"] != benchmark].to_dict("records"):
+        loss = _relative(row, base)
+        if not math.isfinite(loss):
+            refused.append(f"{row['model']} could not be scored")
+        elif abs(row["bias"]) > max(rules.bias, abs(base["bias"])):
+            refused.append(f"{row['model']} is off by {row['bias']:+.0%} in sum")
+        elif loss < best_loss:
+            best, best_loss = row["model"], loss
+    note = f" ({'; '.join(refused)})" if refused else ""
+    if best == benchmark:
+        return Choice(level, segment, best, f"no model saves {rules.gain:.0%} of {benchmark}'s loss{note}", True)
+    return Choice(level, segment, best, f"lowest loss: saves {1 - best_loss:.1%} of {benchmark}'s{note}")
+
+
+def _relative(row: Mapping[Any, Any], base: pd.Series) -> float:
+    ratios = [row[m] / base[m] for m in ("wape", "rmsse") if math.isfinite(base[m]) and base[m] > 0]
+    return float(np.mean(ratios)) if ratios else math.nan
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a champion was made from, as far as it decides whether it still serves."""
+
+    release_id: str
+    as_of: date
+    snapshot_id: str
+    season: str
+    weeks: tuple[str, ...]
+    code: str
+
+
+@dataclass(frozen=True)
+class RetrainDecision:
+    """`decision_id` is a hash of inputs and outcome, without a clock."""
+
+    action: Literal["train", "reuse"]
+    reasons: tuple[str, ...]
+    evidence: dict[str, Any]
+    decision_id: str
+
+
+def decide_retraining(champion: Made | None, now: Made, force: bool = False, every_days: int = 7) -> RetrainDecision:
+    """Whether the champion may answer a run that would be made as `now` says (its release_id is not looked at)."""
+    reasons = []
+    if champion is None:
+        reasons.append("there is no champion that knows only what this run may know")
+    else:
+        age = (now.as_of - champion.as_of).days
+        if age >= every_days:
+            reasons.append(f"champion {champion.release_id} is {age} days old; it is renewed every {every_days}")
+        if age == 0 and now.snapshot_id != champion.snapshot_id:
+            reasons.append(f"the facts of {now.as_of} changed: snapshot {champion.snapshot_id} -> {now.snapshot_id}")
+        if (now.season, now.weeks) != (champion.season, champion.weeks):
+            reasons.append(f"the champion adds up season {champion.season}, the run asks for {now.season}")
+        if now.code != champion.code:
+            reasons.append("the code or its parameters changed")
+    if force:
+        reasons.append("asked for (force)")
+    action: Literal["train", "reuse"] = "train" if reasons else "reuse"
+    if champion is not None and not reasons:
+        reasons.append(f"champion {champion.release_id} is {age} days old and covers {now.season}")
+    evidence = {"champion": asdict(champion) if champion else None, "now": asdict(now), "force": force}
+    canonical = json.dumps([action, reasons, evidence], sort_keys=True, default=str)
+    return RetrainDecision(action, tuple(reasons), evidence, hashlib.sha256(canonical.encode()).hexdigest()[:12])
