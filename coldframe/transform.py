@@ -46,10 +46,14 @@ Versions = Mapping[tuple[str, date | None], date]
 
 @dataclass(frozen=True)
 class Built:
-    """What the warehouse is known to hold. `until` is the last day up to which `partitions` vouch for the marts."""
+    """What the warehouse is known to hold. `until` is the last day up to which `partitions` vouch for the marts.
+
+    `clean` is False after a `prepare` that no `mark_built` followed: some of its models may have been built.
+    """
 
     project: str
     until: date
+    clean: bool
     partitions: Versions
     available: frozenset[str]
     products_rewritten: int = 0
@@ -86,6 +90,8 @@ def decide_window(as_of: date, selected: Versions, built: Built | None, project:
         whole.append("the request says force")
     elif built.project != project:
         whole.append("the dbt project changed")
+    elif not built.partitions:
+        whole.append("no build was ever published")
     elif built.products_rewritten:
         whole.append(f"{built.products_rewritten} products changed merchant, category or launch day, or disappeared")
     elif built.available != available:
@@ -93,7 +99,7 @@ def decide_window(as_of: date, selected: Versions, built: Built | None, project:
     if built is None or whole:
         return Window(as_of, days[0] if days else as_of + ONE_DAY, True, tuple(whole))
 
-    reasons = []
+    reasons = [] if built.clean else ["the last build was not published"]
     candidates = [as_of + ONE_DAY]
     changed = sorted(
         (day, table)
@@ -159,7 +165,7 @@ def mark_built(place: Workspace) -> None:
         connection.execute("begin")
         connection.execute("delete from landed.built_partitions")
         connection.execute("insert into landed.built_partitions from landed.pending_partitions")
-        connection.execute("update landed.built_until set day = (select as_of from landed.run_window)")
+        connection.execute("update landed.built set until = (select as_of from landed.run_window), clean = true")
         connection.execute("commit")
 
 
@@ -225,6 +231,7 @@ def dbt_env(place: Workspace, settings: Settings | None = None) -> dict[str, str
     return {
         "COLDFRAME_DBT_PATH": str(_warehouse_path(place, settings)),
         "COLDFRAME_DBT_THREADS": str(settings.threads),
+        "COLDFRAME_DBT_MEMORY_LIMIT": settings.memory_limit,
         "DBT_LOG_PATH": str(_dbt_home(settings) / "logs"),
         # Unit tests look at the SQL, not at the data: they belong to the project's own tests.
         "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
@@ -278,17 +285,17 @@ def _warehouse_path(place: Workspace, settings: Settings) -> Path:
 def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, list[Partition]]) -> Built | None:
     # All tables of `landed` are written in one transaction, so one stands for all.
     if not connection.execute(
-        "select 1 from duckdb_tables() where schema_name = 'landed' and table_name = 'built_until'"
+        "select 1 from duckdb_tables() where schema_name = 'landed' and table_name = 'built'"
     ).fetchall():
         return None
-    [(project, until)] = connection.execute("select project, day from landed.built_until").fetchall()
+    [(project, until, clean)] = connection.execute("select project, until, clean from landed.built").fetchall()
     partitions = connection.execute("select table_name, day, known from landed.built_partitions").fetchall()
     available = connection.execute("select table_name from landed.availability where available").fetchall()
     attributes = ", ".join(CARRIED)
     files = _file_list(p.path for p in selected["products"])
     [(rewritten, first_launch)] = connection.execute(
         f"""
-        with new as (select {attributes} from read_parquet({files})),
+        with new as (select {attributes} from read_parquet({files}, hive_partitioning = false)),
         gone as (from landed.carried_products except from new),
         added as (from new except from landed.carried_products)
         select (select count(*) from gone), (select min(launched_on) from added)
@@ -297,6 +304,7 @@ def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, li
     return Built(
         project=project,
         until=until,
+        clean=clean,
         partitions={(table, day): known for table, day, known in partitions},
         available=frozenset(table for (table,) in available),
         products_rewritten=rewritten,
@@ -325,7 +333,7 @@ def _show(
                 * exclude (filename),
                 cast(regexp_extract(filename, 'known=([0-9-]+)[.]parquet$', 1) as timestamp)
                 + interval 1 day as known_at
-            from read_parquet({files}, filename = true)
+            from read_parquet({files}, filename = true, hive_partitioning = false)
             """
         )
     connection.execute(
@@ -344,11 +352,14 @@ def _show(
         [request.source, request.as_of, window.rebuild_from, window.nothing],
     )
     # From here on the marts no longer vouch for the days about to be built; only mark_built makes them do so again.
-    until = min(built.until, window.rebuild_from - ONE_DAY) if built and not window.everything else date.min
+    until = window.rebuild_from - ONE_DAY
+    if built is not None and not window.everything:
+        until = min(until, built.until)
     connection.execute("create table if not exists landed.built_partitions as from landed.pending_partitions limit 0")
     connection.execute("delete from landed.built_partitions where day >= $1", [window.rebuild_from])
     connection.execute(
-        "create or replace table landed.built_until as select $1 as project, $2::date as day", [project, until]
+        "create or replace table landed.built as select $1 as project, $2::date as until, $3::boolean as clean",
+        [project, until, window.nothing],
     )
     connection.execute(
         f"create or replace table landed.carried_products as select {', '.join(CARRIED)} from landed.products"

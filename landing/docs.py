@@ -22,8 +22,8 @@ _HEAD = f"""\
 <!-- Made by `python -m landing.docs` from landing/contract.py. Change that, not this. -->
 # The landing contract, version {VERSION}
 
-What a source must deliver. Only tables marked *required* must be there; what depends on another one reports that it is not
-available. How to deliver files is told in [Bring your own data](bring-your-own-data.md).
+What a source must deliver. Only tables marked *required* must be there; what depends on another one reports that it is
+not available. How to deliver files is told in [Bring your own data](bring-your-own-data.md).
 
 * **text** is trimmed; empty text is no value. **money** is in the source's one currency, with up to four decimals.
 * **date** is `YYYY-MM-DD`, **time** is `YYYY-MM-DD HH:MM:SS` in UTC or with an offset (`+02:00`, `Z`).

@@ -66,8 +66,9 @@ def open_source(name: str, path: Path | None) -> Source:
 
 def near(name: str, known: Iterable[str]) -> str:
     """' Did you mean …?', or nothing if no known name is like `name`."""
-    found = difflib.get_close_matches(name.strip().lower(), list(known), n=1)
-    return f" Did you mean {found[0]!r}?" if found else ""
+    lower = {candidate.strip().lower(): candidate for candidate in known}
+    found = difflib.get_close_matches(name.strip().lower(), lower, n=1)
+    return f" Did you mean {lower[found[0]]!r}?" if found else ""
 
 
 def quote(text: object) -> str:

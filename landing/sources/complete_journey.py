@@ -84,8 +84,22 @@ class CompleteJourney:
         connection.execute(f"create or replace temp view cj_regions as from read_csv({quote(REGIONS_FILE)})")
         if table == "calendar":
             _make_calendar(connection)
-        query = _QUERIES[table].format(first=first or date.min, last=last, homes_before=_HOMES_LEARNT_BEFORE)
+        first_week, last_week = weeks(first or date.min, last)
+        query = _QUERIES[table].format(
+            first=first or date.min,
+            last=last,
+            first_week=first_week,
+            last_week=last_week,
+            homes_before=_HOMES_LEARNT_BEFORE,
+        )
         return f"select *, {quote(_FILE_OF[table])} as source_file from ({query})"
+
+
+def weeks(first: date, last: date) -> tuple[int, int]:
+    """Numbers of the first and last week of the file that begin on one of these days."""
+    monday = date(2016, 12, 26)
+    first_week = 1 if first <= date(2017, 1, 1) else -((monday - first).days // 7) + 1
+    return first_week, (last - monday).days // 7 + 1
 
 
 def seasons(year: int) -> dict[str, tuple[date, date]]:
@@ -194,11 +208,7 @@ _QUERIES = {
     # Distinct stores are counted as bits of a number: counting 16 million ids apart takes three times as long, and a
     # region has at most 28 reporting stores.
     "exposures": """
-        with weeks as (
-            select week, greatest(date '2017-01-01', date '2016-12-26' + cast(7 * (week - 1) as integer)) as date
-            from (select distinct week from cj_promotions)
-        ),
-        stores as (
+        with stores as (
             select
                 store_id, region,
                 1::ubigint << (row_number() over (partition by region order by store_id) - 1) as bit
@@ -210,18 +220,18 @@ _QUERIES = {
                 bit_or(case when display_location <> '0' then bit else 0 end) as display,
                 bit_or(case when mailer_location <> '0' then bit else 0 end) as mailer
             from cj_promotions join stores using (store_id)
-            where week in (select week from weeks where date between '{first}' and '{last}')
+            where week between {first_week} and {last_week}
             group by all
         ),
         placed as (unpivot promoted on display, mailer into name placement value bits),
         reporting as (select week, region, bit_count(bit_or(reporting)) as stores from promoted group by all)
         select
-            date,
+            greatest(date '2017-01-01', date '2016-12-26' + cast(7 * (week - 1) as integer)) as date,
             cast(product_id as varchar) as product_id,
             region,
             placement,
             bit_count(bits) / stores as share
-        from placed join reporting using (week, region) join weeks using (week)
+        from placed join reporting using (week, region)
         where bits > 0
     """,
     "coupon_redemptions": """

@@ -3,7 +3,6 @@
 Everything here is a function of its arguments; steps.py does the reading, releasing and promoting.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -11,13 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from ml.forecasting import evaluate, models
-from ml.forecasting.data import Floats, Level, Panel
+from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.decide import Choice, ChoiceRules, RouteRules, choose, route
 from ml.forecasting.models.boosting import scale
 
+Mask = NDArray[np.bool_]
 QUANTILE_NAMES = ("q10", "q50", "q80", "q90")
+DIGITS = 6
+"""Digits kept, so that the last bits of a parallel sum do not make another release."""
 EXPECTED_COVERAGE = (0.7, 0.9)
 """Outside of it the 80 % interval is reported as off."""
 
@@ -60,50 +63,237 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     rows, seconds = evaluate.backtest(panel, origins, plan.routes)
     scored = evaluate.accuracy(rows).assign(level=panel.level)
     choices = _choices(panel.level, scored, benchmark, plan.choice)
-    chosen = rows[rows["model"].astype(str) == rows["segment"].map(lambda s: choices[str(s)].model).astype(str)]
+    chosen = rows[_is_chosen(rows, choices)].reset_index(drop=True)
+    quantiles = _honest_quantiles(rows)
 
     ahead = panel.ahead(plan.horizon)
-    season = tuple(i + 1 for i, week in enumerate(ahead) if week.date() in set(plan.season_weeks))
-    scored_season = tuple(range(max(1, origins.horizon - len(season) + 1), origins.horizon + 1))
-    if set(season) <= set(range(1, origins.horizon + 1)):
-        scored_season = season
+    season = [number for number, week in enumerate(ahead, start=1) if week.date() in set(plan.season_weeks)]
+    scored_season = [min(number, origins.horizon) for number in season]
+    if len(set(scored_season)) < len(season):
+        # The back-test does not reach that far ahead: its last weeks stand in, as many as the season has.
+        scored_season = list(range(max(1, origins.horizon - len(season) + 1), origins.horizon + 1))
 
-    quantiles, coverage, last = _honest_quantiles(rows)
-    accuracy = _accuracy_table(scored, rows[last], coverage, benchmark)
-    totals_coverage = _totals_coverage(chosen, scored_season)
-
-    forecasts, capped, routed = _forecasts(panel, plan, choices)
-    weekly = evaluate.calibrate(chosen)
+    forecasts, routed, capped = _forecasts(panel, plan, choices)
     totals = evaluate.sums(forecasts, season)
-    season_quantiles = evaluate.calibrate(evaluate.sums(chosen, scored_season)).quantiles(totals)
-    weeks_ahead = pd.Series(ahead, index=range(1, plan.horizon + 1))
-
-    prefix = panel.level
-    best = evaluate.accuracy(chosen.assign(level=panel.level), by=("level",)).iloc[0]
-    naive = evaluate.accuracy(rows[rows["model"] == benchmark].assign(level=panel.level), by=("level",)).iloc[0]
-    overall = float(evaluate.covered(rows[last], quantiles[last])[_is_chosen(rows[last], choices)].mean())
-    metrics = {
-        f"{prefix}.wape": float(best["wape"]),
-        f"{prefix}.rmsse": float(best["rmsse"]),
-        f"{prefix}.bias": float(best["bias"]),
-        f"{prefix}.fva": float(1 - best["wape"] / naive["wape"]),
-        f"{prefix}.coverage_80": overall,
-        f"{prefix}.season_coverage_80": totals_coverage,
-    }
+    table = _accuracy_table(rows, scored, quantiles, benchmark)
+    metrics = _metrics(panel.level, rows, chosen, choices, quantiles, benchmark)
+    metrics[f"{panel.level}.season_coverage_80"] = _totals_coverage(chosen, scored_season)
     return Learned(
         tables={
-            "forecasts": _table(panel, forecasts, weekly.quantiles(forecasts), week_start=forecasts["horizon"].map(weeks_ahead)),
-            "season_totals": _table(panel, totals.assign(season=plan.season), season_quantiles),
-            "backtest": _table(panel, rows, quantiles),
-            "accuracy": pa.Table.from_pandas(accuracy, preserve_index=False),
+            "forecasts": _forecast_table(panel, forecasts, evaluate.calibrate(chosen).quantiles(forecasts)),
+            "season_totals": _totals_table(
+                panel, totals, evaluate.calibrate(evaluate.sums(chosen, scored_season)).quantiles(totals), plan.season
+            ),
+            "backtest": _backtest_table(panel, rows, quantiles),
+            "accuracy": pa.Table.from_pandas(table, preserve_index=False),
             "routes": pa.Table.from_pandas(routed, preserve_index=False),
         },
         metrics={name: value for name, value in metrics.items() if np.isfinite(value)},
         facts={
-            f"{prefix}.seconds_by_model": {name: round(value, 1) for name, value in sorted(seconds.items())},
-            f"{prefix}.capped": capped,
-            f"{prefix}.cutoffs": [str(panel.weeks[c - 1].date()) for c in origins.cutoffs],
-            f"{prefix}.horizon_scored": origins.horizon,
+            f"{panel.level}.routes": dict(zip(routed["segment"], routed["series"].tolist(), strict=True)),
+            f"{panel.level}.models": dict(zip(routed["segment"], routed["model"], strict=True)),
+            f"{panel.level}.capped": capped,
+            f"{panel.level}.origins": [str(panel.weeks[c - 1].date()) for c in origins.cutoffs],
+            f"{panel.level}.seconds": {name: round(value, 1) for name, value in sorted(seconds.items())},
         },
-        warnings=_warnings(panel, plan, origins, benchmark, choices, overall, totals_coverage),
+        warnings=_warnings(panel, plan, origins, choices, metrics),
+    )
+
+
+def _choices(level: Level, scored: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> dict[str, Choice]:
+    result = {}
+    for (of, segment), candidates in models.CANDIDATES.items():
+        if of != level:
+            continue
+        part = scored[scored["segment"] == segment]
+        if part.empty:
+            result[segment] = Choice(level, segment, candidates[0], "no series of this segment could be back-tested")
+        else:
+            names = [name for name in (benchmark, *candidates) if name in set(part["model"])]
+            result[segment] = choose(part.set_index("model").loc[names].reset_index(), benchmark, rules)
+    return result
+
+
+def _is_chosen(rows: pd.DataFrame, choices: dict[str, Choice]) -> Mask:
+    serving = rows["segment"].astype(str).map({segment: choice.model for segment, choice in choices.items()})
+    result: Mask = (rows["model"].astype(str) == serving).to_numpy()
+    return result
+
+
+def _honest_quantiles(rows: pd.DataFrame) -> Floats:
+    """Quantiles at the last cutoff from residuals known by then; NaN at earlier ones."""
+    result = np.full((len(rows), len(QUANTILE_NAMES)), np.nan)
+    last = (rows["cutoff"] == rows["cutoff"].max()).to_numpy()
+    result[last] = evaluate.calibrate(evaluate.known_before_last(rows)).quantiles(rows[last])
+    return result
+
+
+def _totals_coverage(chosen: pd.DataFrame, horizons: list[int]) -> float:
+    """Coverage of season totals at the last cutoff; earlier origins count where half the weeks were known by then."""
+    known = evaluate.sums(evaluate.known_before_last(chosen), horizons, least=0.5)
+    last = evaluate.sums(chosen[chosen["cutoff"] == chosen["cutoff"].max()], horizons)
+    return float(evaluate.covered(last, evaluate.calibrate(known).quantiles(last)).mean())
+
+
+def _accuracy_table(rows: pd.DataFrame, scored: pd.DataFrame, quantiles: Floats, benchmark: str) -> pd.DataFrame:
+    inside = rows[["segment", "model"]].assign(inside=evaluate.covered(rows, quantiles))
+    coverage = inside.groupby(["segment", "model"], observed=True)["inside"].mean().rename("coverage_80").reset_index()
+    base = scored.loc[scored["model"] == benchmark].set_index("segment")["wape"]
+    table = scored.astype({"segment": str, "model": str}).merge(
+        coverage.astype({"segment": str, "model": str}), on=["segment", "model"], how="left"
+    )
+    table["benchmark"] = benchmark
+    table["fva_vs_snaive"] = 1 - table["wape"] / table["segment"].map(base.rename(index=str))
+    names = ["level", "segment", "model", "wape", "rmsse", "bias", "fva_vs_snaive", "benchmark", "coverage_80"]
+    table[["wape", "rmsse", "bias", "fva_vs_snaive", "coverage_80"]] = table[
+        ["wape", "rmsse", "bias", "fva_vs_snaive", "coverage_80"]
+    ].round(DIGITS)
+    return table[[*names, "series", "rows", "undefined"]].sort_values(["level", "segment", "model"])
+
+
+def _metrics(
+    level: Level,
+    rows: pd.DataFrame,
+    chosen: pd.DataFrame,
+    choices: dict[str, Choice],
+    quantiles: Floats,
+    benchmark: str,
+) -> dict[str, float]:
+    """Figures of the level as it serves, over the segments the benchmark was run on."""
+    naive = rows[rows["model"] == benchmark]
+    best = chosen[chosen["segment"].isin(naive["segment"].unique())]
+    if best.empty:
+        return {}
+    serving, base = (evaluate.accuracy(part.assign(level=level), by=("level",)).iloc[0] for part in (best, naive))
+    inside = evaluate.covered(rows, quantiles)[_is_chosen(rows, choices)]
+    figures = {
+        "wape": serving["wape"],
+        "rmsse": serving["rmsse"],
+        "bias": serving["bias"],
+        "fva": 1 - serving["wape"] / base["wape"],
+        "coverage_80": inside.mean(),
+    }
+    return {f"{level}.{name}": round(float(value), DIGITS) for name, value in figures.items()}
+
+
+def _forecasts(panel: Panel, plan: Plan, choices: dict[str, Choice]) -> tuple[pd.DataFrame, pd.DataFrame, int]:
+    """Rows by series and week ahead, the routes with their counts, and how many cells were capped."""
+    routes = route(panel, plan.routes)
+    wanted: dict[str, list[Ints]] = {}
+    for segment, choice in choices.items():
+        wanted.setdefault(choice.model, []).append(routes.rows(segment))
+    asked = {name: np.unique(np.concatenate(rows)) for name, rows in wanted.items()}
+    units = scale(panel.units)
+    results = models.run(panel, asked, plan.horizon)
+    parts = [
+        pd.DataFrame(
+            {
+                "series": np.repeat(forecast.rows, plan.horizon),
+                "segment": routes.segment[np.repeat(forecast.rows, plan.horizon)],
+                "model": name,
+                "horizon": np.tile(np.arange(1, plan.horizon + 1), len(forecast.rows)),
+                "actual": 0.0,
+                "forecast": forecast.units.ravel(),
+                "scale": units[np.repeat(forecast.rows, plan.horizon)],
+                "cutoff": len(panel.weeks),
+            }
+        )
+        for name, forecast in results.items()
+    ]
+    counted = [
+        {
+            "level": panel.level,
+            "segment": segment,
+            "model": choices[segment].model if segment in choices else "none",
+            "series": len(routes.rows(segment)),
+            "reason": routes.reasons[segment] + (f"; {choices[segment].reason}" if segment in choices else ""),
+        }
+        for segment in routes.reasons
+        if segment in choices or len(routes.rows(segment))
+    ]
+    rows = pd.concat(parts, ignore_index=True).sort_values(["series", "horizon"], ignore_index=True)
+    return rows, pd.DataFrame(counted), sum(forecast.capped for forecast in results.values())
+
+
+def _warnings(
+    panel: Panel, plan: Plan, origins: evaluate.Windows, choices: dict[str, Choice], metrics: dict[str, float]
+) -> tuple[str, ...]:
+    found = [
+        f"{choice.level} {choice.segment}: {choice.model} serves because {choice.reason}"
+        for choice in choices.values()
+        if choice.lost_to_benchmark
+    ]
+    low, high = EXPECTED_COVERAGE
+    for name, of in (("coverage_80", "weeks"), ("season_coverage_80", "season totals")):
+        value = metrics.get(f"{panel.level}.{name}", float("nan"))
+        if not low <= value <= high:
+            found.append(f"{panel.level}: the 80 % interval of {of} held {value:.0%} at the last cutoff")
+    if origins.horizon < plan.horizon:
+        found.append(
+            f"{panel.level}: {len(panel.weeks)} weeks of history let the back-test look {origins.horizon} weeks ahead; "
+            f"{plan.horizon} are forecast, the later ones with the intervals of the last weeks scored"
+        )
+    return tuple(found)
+
+
+def _names(panel: Panel, rows: pd.DataFrame) -> dict[str, pa.Array]:
+    where = pa.array(rows["series"].to_numpy())
+    return {
+        "level": pa.repeat(pa.scalar(panel.level), len(rows)),
+        "product_id": pa.array(panel.series["product_id"], pa.string()).take(where),
+        "category": pa.array(panel.series["category"], pa.string()).take(where),
+        "region": pa.array(panel.series["region"], pa.string()).take(where),
+    }
+
+
+def _numbers(rows: pd.DataFrame, quantiles: Floats, name: str) -> dict[str, pa.Array]:
+    columns = {name: rows["forecast"].to_numpy(), **dict(zip(QUANTILE_NAMES, quantiles.T, strict=True))}
+    return {key: pa.array(np.round(values, DIGITS), from_pandas=True) for key, values in columns.items()}
+
+
+def _labels(rows: pd.DataFrame) -> dict[str, pa.Array]:
+    return {name: pa.array(rows[name].astype(str), pa.string()) for name in ("model", "segment")}
+
+
+def _dates(panel: Panel, week: Ints) -> pa.Array:
+    first = panel.weeks[0].to_datetime64().astype("datetime64[D]")
+    return pa.array(first + 7 * week.astype("timedelta64[D]"), pa.date32())
+
+
+def _forecast_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.Table:
+    return pa.table(
+        _names(panel, rows)
+        | {
+            "week_start": _dates(panel, (rows["cutoff"] + rows["horizon"] - 1).to_numpy()),
+            "horizon": pa.array(rows["horizon"], pa.int32()),
+        }
+        | _numbers(rows, quantiles, "units")
+        | _labels(rows)
+    )
+
+
+def _totals_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats, season: str) -> pa.Table:
+    price = panel.series["gmv_per_unit"].to_numpy()[rows["series"].to_numpy()]
+    return pa.table(
+        _names(panel, rows)
+        | {"season": pa.repeat(pa.scalar(season), len(rows))}
+        | _numbers(rows, quantiles, "units")
+        | {"gmv_per_unit": pa.array(np.round(price, DIGITS))}
+        | _labels(rows)
+    )
+
+
+def _backtest_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.Table:
+    cutoff = rows["cutoff"].to_numpy()
+    return pa.table(
+        _names(panel, rows)
+        | {
+            # The last day that was known: the Sunday of the last known week.
+            "cutoff": pa.array(_dates(panel, cutoff).to_numpy(zero_copy_only=False) - np.timedelta64(1, "D"), pa.date32()),
+            "week_start": _dates(panel, cutoff + rows["horizon"].to_numpy() - 1),
+            "horizon": pa.array(rows["horizon"], pa.int32()),
+            "actual": pa.array(rows["actual"].to_numpy()),
+        }
+        | _numbers(rows, quantiles, "forecast")
+        | _labels(rows)
     )

@@ -60,5 +60,18 @@ def test_a_build_killed_between_two_models_leaves_no_trace(shop: Any, copied: Ca
     assert shop.differing(home, shop.fresh(shop.sunday)) == {}
 
 
+def test_a_build_killed_on_the_next_day_does_not_show_in_the_day_before(
+    shop: Any, copied: Callable[[date], Path]
+) -> None:
+    day = shop.saturday - timedelta(days=10)
+    home = copied(day)
+    with shop.at(home) as place:
+        transform.prepare(Request(source=shop.source, as_of=day + timedelta(days=1)))
+        only_some = ["run", "--select", "fct_order_lines", "fct_product_day"]
+        transform.run_dbt(only_some, place, get_settings(), home / "dbt" / "killed")
+    assert not shop.build(home, day).reused
+    assert shop.differing(home, shop.fresh(day)) == {}
+
+
 def test_nothing_is_built_when_nothing_changed(shop: Any, copied: Callable[[date], Path]) -> None:
     assert shop.build(copied(shop.saturday), shop.saturday).reused

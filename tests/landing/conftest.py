@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -11,8 +12,10 @@ import duckdb
 import pytest
 
 from coldframe import landed
+from coldframe.ledger import Ledger
 from coldframe.paths import Workspace
 from coldframe.run import Request, StepResult
+from coldframe.settings import load
 from landing.steps import land
 
 DAYS = (date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3))
@@ -70,11 +73,6 @@ def write_csv(path: Path, rows: Rows) -> None:
         writer.writerows(rows)
 
 
-def read_csv(path: Path) -> Rows:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
-
-
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A delivery nothing is wrong with."""
@@ -119,6 +117,17 @@ class Shop:
         }
 
 
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger at the newest schema: migrating one for each of a hundred tests would take longer than they do."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    Ledger.open(load(ledger_url=f"sqlite:///{path}"))
+    return path
+
+
 @pytest.fixture
-def shop(installation: Callable[..., Path]) -> Shop:
-    return Shop(installation())
+def shop(installation: Callable[..., Path], empty_ledger: Path) -> Shop:
+    home = installation()
+    home.mkdir()
+    shutil.copy(empty_ledger, home)
+    return Shop(home)

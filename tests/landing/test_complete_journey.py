@@ -1,6 +1,6 @@
 """The mapping of the real data set, on its first days."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from coldframe.paths import Workspace
 from coldframe.run import Request
 from coldframe.settings import get_settings
 from landing.sources import complete_journey
-from landing.sources.complete_journey import REGIONS_FILE, CompleteJourney, data_folder, seasons
+from landing.sources.complete_journey import REGIONS_FILE, CompleteJourney, data_folder, seasons, weeks
 from landing.sources.complete_journey_regions import LEARNT_BEFORE, regions
 from landing.steps import land
 
@@ -51,7 +51,7 @@ def test_every_row_up_to_the_as_of_is_accounted_for(landed_home: Any) -> None:
     counts = landed_home[1].facts["tables"]["order_lines"]
     assert counts["read"] == expected == counts["accepted"] + counts["quarantined"]
     [(last,)] = rows(landed_home, "order_lines", "select max(ordered_at) from @")
-    assert datetime(2017, 1, 10) < last < datetime(2017, 1, 11)
+    assert last.date() == AS_OF
 
 
 def test_lines_without_quantity_and_of_unknown_products_are_in_quarantine(landed_home: Any) -> None:
@@ -91,16 +91,17 @@ def test_a_fill_of_fuel_is_one_unit(landed_home: Any) -> None:
 
 
 def test_exposure_is_the_share_of_a_regions_reporting_stores(landed_home: Any) -> None:
-    [(product, region, share)] = rows(
+    [(product, home, share)] = rows(
         landed_home,
         "exposures",
         """
-        select product_id, region, share from @ where date = '2017-01-02' and placement = 'display' and share between 0.2 and 0.5
+        select product_id, region, share from @
+        where date = '2017-01-02' and placement = 'display' and share between 0.2 and 0.5
         order by product_id, region limit 1
         """,
     )
-    stores = pd.read_csv(REGIONS_FILE).query("region == @region")["store_id"].tolist()
-    listed = ", ".join(map(str, stores))
+    stores = pd.read_csv(REGIONS_FILE)
+    listed = ", ".join(stores.store_id[stores.region == home].astype(str))
     [(displayed, reporting)] = original(
         f"""
         select
@@ -114,9 +115,22 @@ def test_exposure_is_the_share_of_a_regions_reporting_stores(landed_home: Any) -
     assert dates == [(date(2017, 1, 1),), (date(2017, 1, 2),), (date(2017, 1, 9),)]
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "numbers"),
+    [
+        (date.min, date(2017, 1, 1), (1, 1)),
+        (date(2017, 1, 1), date(2017, 1, 8), (1, 2)),
+        (date(2017, 1, 2), date(2017, 1, 9), (2, 3)),
+        (date(2017, 1, 3), date(2017, 1, 8), (3, 2)),
+        (date(2017, 12, 25), date(2017, 12, 31), (53, 53)),
+    ],
+)
+def test_weeks_are_chosen_by_the_day_they_begin(first: date, last: date, numbers: tuple[int, int]) -> None:
+    assert weeks(first, last) == numbers
+
+
 def test_weeks_of_the_promotions_begin_where_weeks_of_the_transactions_do() -> None:
-    weeks = original("select week, min(transaction_timestamp) from @transactions where week > 1 group by 1 order by 1")
-    for week, first in weeks:
+    for week, first in original("select week, min(transaction_timestamp) from @transactions where week > 1 group by 1"):
         monday = date(2016, 12, 26) + timedelta(days=7 * (week - 1))
         assert monday <= first.date() <= monday + timedelta(days=1)
 
@@ -142,7 +156,7 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytes
 
 
 def test_a_package_without_its_files_is_told_so(tmp_path: Path) -> None:
-    with pytest.raises(BadInputError, match=r"lacks 7 files of the data set: campaign_descriptions\.parquet"):
+    with pytest.raises(BadInputError, match=r"lacks 7 of the data set's files: campaign_descriptions\.parquet"):
         CompleteJourney(tmp_path).probe()
 
 
@@ -162,11 +176,13 @@ def test_households_shop_in_their_region_also_after_the_weeks_it_was_learnt_from
         with visits as (
             select household_id, region, transaction_timestamp < '{LEARNT_BEFORE}' as early,
                    count(distinct basket_id) as visits
-            from read_parquet('{data_folder() / "transactions.parquet"}') join read_csv('{REGIONS_FILE}') using (store_id)
+            from read_parquet('{data_folder() / "transactions.parquet"}')
+            join read_csv('{REGIONS_FILE}') using (store_id)
             group by all
         ),
         homes as (select household_id, arg_max(region, visits) as home from visits where early group by all)
-        select sum(visits) filter (region = home) / sum(visits) from visits join homes using (household_id) where not early
+        select sum(visits) filter (region = home) / sum(visits)
+        from visits join homes using (household_id) where not early
         """
     ).fetchall()
     assert share > 0.85

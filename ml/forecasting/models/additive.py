@@ -6,7 +6,6 @@ off: conformal ones from the back-test are honest and free.
 
 import logging
 import os
-import tempfile
 from functools import partial
 
 import numpy as np
@@ -50,15 +49,9 @@ def _holidays(history: Panel, region: str, by_name: bool) -> pd.DataFrame | None
 def _fit_chunk(
     tasks: list[tuple[pd.DatetimeIndex, Floats, pd.DataFrame | None]], ahead: pd.DatetimeIndex, yearly: bool
 ) -> Floats:
-    # Stan leaves its files in the temporary folder (prophet#2253) and starts a thread per core (prophet#1109).
+    # Stan starts a thread per core (prophet#1109).
     os.environ["OMP_NUM_THREADS"] = "1"
-    before = tempfile.tempdir
-    with tempfile.TemporaryDirectory(prefix="prophet-") as folder:
-        tempfile.tempdir = folder
-        try:
-            return np.array([_fit(weeks, units, holidays, ahead, yearly) for weeks, units, holidays in tasks])
-        finally:
-            tempfile.tempdir = before
+    return np.array([_fit(weeks, units, holidays, ahead, yearly) for weeks, units, holidays in tasks])
 
 
 def _fit(
@@ -78,4 +71,6 @@ def _fit(
     )
     model.fit(pd.DataFrame({"ds": weeks[known], "y": units[known]}), seed=SEED)
     result: Floats = model.predict(pd.DataFrame({"ds": ahead}))["yhat"].to_numpy(dtype=float)
+    # Otherwise Stan's files fill the temporary folder until the process ends (prophet#2253).
+    model.stan_backend.cleanup()
     return result

@@ -96,7 +96,7 @@ totals as (
 
 {% for counted, column in [('buyers', 'customer_id'), ('regions', 'region')] -%}
 
-{#- A week's buyer or region counts for four weeks or until it counts anew, which spares a count(distinct). -#}
+{#- A buyer or region counts for four weeks or until it counts anew; this spares a count(distinct). -#}
 {{ counted }}_spells as (
 
     select
