@@ -144,7 +144,7 @@ def rules(
     }
 
 
-def step(name: str, *, emits: Asset | None = None, pool: str = LEARN, trigger_rule: str = "all_success") -> Any:
+def step(name: str, *, emits: Asset | None = None, pool: str = "default_pool", trigger_rule: str = "all_success") -> Any:
     """A task that runs the registered step `name` on the run's request, then says so through the asset it `emits`.
 
     Its XCom is the StepResult as JSON. The event carries the request on, under the request's key.

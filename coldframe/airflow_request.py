@@ -25,6 +25,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "objective",
         "service_level",
         "new_product_share",
+        "merchant_share",
         "must_keep",
         "must_drop",
     ),

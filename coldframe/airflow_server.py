@@ -37,13 +37,20 @@ COMPONENTS = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 HEALTHY = ("metadatabase", "scheduler", "dag_processor", "triggerer")
+# What every task imports before it does anything, and what most steps import first.
 PRELOADED = (
+    "airflow.dag_processing.dagbag",
     "airflow.executors.local_executor",
-    "airflow.sdk.execution_time.task_runner",
+    "airflow.models.taskinstance",
     "airflow.sdk.execution_time.supervisor",
-    "coldframe.airflow_dags",
+    "airflow.sdk.execution_time.task_runner",
+    "airflow.ti_deps.dependencies_deps",
+    "coldframe.airflow_dbt",
     "coldframe.execution",
     "coldframe.transform",
+    "cosmos.listeners.dag_run_listener",
+    "cosmos.listeners.task_instance_listener",
+    "cosmos.plugin.airflow3",
     "pandas",
     "pyarrow.parquet",
 )

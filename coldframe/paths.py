@@ -56,6 +56,11 @@ class Workspace:
         return self.root / "features"
 
     @property
+    def plans(self) -> Path:
+        """``plans/<plan_id>/``: the lines of each plan as CSV and Parquet."""
+        return self.root / "plans"
+
+    @property
     def scratch(self) -> Path:
         """Half-written things; safe to delete whenever nothing runs."""
         return self.root / "scratch"

@@ -44,6 +44,7 @@ class Request(BaseModel):
     objective: Literal["gmv", "margin"] = "gmv"
     service_level: float = Field(0.8, gt=0, lt=1, description="Demand quantile that depth covers.")
     new_product_share: float = Field(0.1, ge=0, le=1, description="Least share of options kept for recent launches.")
+    merchant_share: float = Field(1.0, gt=0, le=1, description="Most of a category's options one merchant may fill.")
     must_keep: tuple[str, ...] = ()
     must_drop: tuple[str, ...] = ()
     exposure_budget: int = Field(100_000, ge=0, description="Impressions for tomorrow's new products.")

@@ -6,12 +6,12 @@ scores of the same request. The plan is a draft until somebody approves it.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import ASSORTMENT_PLAN, FORECASTS, SCORES, Tag, rules, step
+from coldframe.airflow_dags import ASSORTMENT_PLAN, FORECASTS, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("assortment", __doc__, Tag.DECISIONS, after=[FORECASTS, SCORES]))
 def assortment() -> None:
-    step("assortment", emits=ASSORTMENT_PLAN)
+    step("assortment", emits=ASSORTMENT_PLAN, pool=LEARN)
 
 
 assortment()

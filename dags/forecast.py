@@ -6,12 +6,12 @@ both are recorded with their reasons.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import FEATURES, FORECASTS, Tag, rules, step
+from coldframe.airflow_dags import FEATURES, FORECASTS, LEARN, Tag, rules, step
 
 
 @dag(**rules("forecast", __doc__, Tag.LEARNING, after=[FEATURES]))
 def forecast() -> None:
-    step("forecast", emits=FORECASTS)
+    step("forecast", emits=FORECASTS, pool=LEARN)
 
 
 forecast()

@@ -5,12 +5,12 @@ Each recent launch's chance of becoming a bestseller of its category, from point
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import FEATURES, SCORES, Tag, rules, step
+from coldframe.airflow_dags import FEATURES, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("growth", __doc__, Tag.LEARNING, after=[FEATURES]))
 def growth() -> None:
-    step("growth", emits=SCORES)
+    step("growth", emits=SCORES, pool=LEARN)
 
 
 growth()

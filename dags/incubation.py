@@ -6,12 +6,12 @@ somebody approves it.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import INCUBATION_PLAN, SCORES, Tag, rules, step
+from coldframe.airflow_dags import INCUBATION_PLAN, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("incubation", __doc__, Tag.DECISIONS, after=[SCORES]))
 def incubation() -> None:
-    step("incubation", emits=INCUBATION_PLAN)
+    step("incubation", emits=INCUBATION_PLAN, pool=LEARN)
 
 
 incubation()

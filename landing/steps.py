@@ -39,7 +39,8 @@ def land(request: Request) -> StepResult:
     """
     settings = get_settings()
     place = workspace(request.source, settings)
-    source = open_source(request.source, request.path or settings.source_path)
+    path = request.path or (settings.source_path if request.source == settings.source else None)
+    source = open_source(request.source, path)
     offer = source.probe()
     missing = [t.name for t in TABLES if t.required and t.name not in offer.tables]
     if missing:
@@ -52,20 +53,20 @@ def land(request: Request) -> StepResult:
         log.info("%s: files, request and code are those of the last landing", request.source)
         return _finish(request, ledger, record, reused=True)
 
-    warnings = [*offer.warnings, *_warn_of_change(place, offer, record, request)]
+    warnings = [*offer.warnings, *_warn_of_change(place, offer, record, path)]
     scratch = store.scratch_folder(place)
     try:
         with _connect(settings, scratch) as connection:
             checked = _check(connection, source, offer, request, settings)
             _refuse(connection, place, checked, request, settings, scratch)
             moves, facts = _stage(connection, place, checked, request, scratch, warnings)
-        for path, target in moves:
-            store.move(path, target)
+        for staged, target in moves:
+            store.move(staged, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     record = {
         "contract_version": VERSION,
-        "path": str(request.path or settings.source_path or ""),
+        "path": str(path or ""),
         "fingerprint": _fingerprint(place, offer, request, settings),
         "warnings": warnings,
         "tables": facts,
@@ -221,9 +222,9 @@ def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bo
     )
 
 
-def _warn_of_change(place: Workspace, offer: Offer, record: dict[str, Any], request: Request) -> Iterable[str]:
-    if record.get("path") and request.path and record["path"] != str(request.path):
-        yield f"This source was landed from {record['path']} before; days that {request.path} does not cover stay."
+def _warn_of_change(place: Workspace, offer: Offer, record: dict[str, Any], path: Path | None) -> Iterable[str]:
+    if record and record["path"] != str(path or ""):
+        yield f"This source was landed from {record['path']} before; days that {path} does not cover stay."
     for table in TABLES:
         if table.name not in offer.tables and any(landed.versions(place, table.name)):
             yield f"{table.name} was landed before and is not offered any more; what was landed stays."

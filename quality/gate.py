@@ -23,7 +23,7 @@ from coldframe.errors import GateError
 from coldframe.paths import Workspace
 
 if TYPE_CHECKING:
-    from great_expectations.core import ExpectationSuiteValidationResult, ExpectationValidationResult
+    from great_expectations.core import ExpectationValidationResult
 
 Severity = Literal["critical", "warning", "info"]
 # Every judged frame says in this column what each of its rows is about, so that a failure can name it.
@@ -56,7 +56,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Failure:
-    """An expectation that did not hold. `rows` of the frame broke it; `subjects` and `observed` are the first of them."""
+    """An expectation that did not hold: `rows` of the frame broke it, `subjects` and `observed` show the first."""
 
     severity: Severity
     expectation: str
@@ -126,8 +126,8 @@ def judge(
     if force or not (folder / RESULTS).is_file():
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        failures = _judge(gate, as_of, frames, folder / DOCS)
-        content = {"gate": gate, "run": run, "judged": sum(len(f.expectations) for f in frames)}
+        judged, failures = _judge(gate, as_of, frames, folder / DOCS)
+        content: dict[str, Any] = {"gate": gate, "run": run, "judged": judged}
         content |= {"failures": [asdict(f) for f in failures]}
         # Written last: a folder without it is one whose audit was killed, and is judged anew.
         (folder / RESULTS).write_text(json.dumps(content, indent=1))
@@ -159,16 +159,18 @@ def _digest(frames: Iterable[Frame]) -> str:
     return digest.hexdigest()[:12]
 
 
-def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple[Failure, ...]:
+def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple[int, tuple[Failure, ...]]:
     # Read at import: nothing is reported to anybody.
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     import great_expectations as gx
     from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.base import ProgressBarsConfig
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
+    from great_expectations.expectations.metadata_types import FailureSeverity
 
-    # It announces every expectation and page it touches.
-    logging.getLogger("great_expectations").setLevel(logging.ERROR)
+    # They announce every page and folder they make; the second sets its own level while it is imported.
+    for name in ("great_expectations", "great_expectations.data_context.types.base"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     for site in context.get_site_names():
@@ -177,7 +179,6 @@ def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple
         site_name=gate,
         site_config={
             "class_name": "SiteBuilder",
-            "show_how_to_buttons": False,
             "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs)},
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
@@ -186,15 +187,20 @@ def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple
     # The clock has no part in an audit: the same facts give the same pages.
     run_id = RunIdentifier(run_name=as_of.isoformat(), run_time=datetime.combine(as_of, time(), UTC))
     failures: list[Failure] = []
+    judged = 0
     for frame in frames:
-        suite = context.suites.add(gx.ExpectationSuite(name=frame.name))
-        for e in frame.expectations:
-            suite.add_expectation_configuration(
-                ExpectationConfiguration(
-                    type=e.type, kwargs=dict(e.kwargs), severity=e.severity, notes=e.advice, meta={"advice": e.advice}
-                )
-            )
-        suite.save()
+        # To the constructor, because `add_expectation_configuration` keeps one expectation of a type and column.
+        expected = [
+            ExpectationConfiguration(
+                type=e.type,
+                kwargs=dict(e.kwargs),
+                severity=FailureSeverity(e.severity),
+                notes=e.advice,
+                meta={"advice": e.advice},
+            ).to_domain_obj()
+            for e in frame.expectations
+        ]
+        suite = context.suites.add(gx.ExpectationSuite(name=frame.name, expectations=expected))
         batch = source.add_dataframe_asset(frame.name).add_batch_definition_whole_dataframe(frame.name)
         validation = context.validation_definitions.add(
             gx.ValidationDefinition(name=frame.name, data=batch, suite=suite)
@@ -209,13 +215,10 @@ def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple
             },
             run_id=run_id,
         )
-        failures += _failures(frame, result)
+        judged += len(result.results)
+        failures += [_failure(frame, r) for r in result.results if not r.success]
     context.build_data_docs()
-    return tuple(sorted(failures, key=lambda f: ("critical", "warning", "info").index(f.severity)))
-
-
-def _failures(frame: Frame, result: "ExpectationSuiteValidationResult") -> list[Failure]:
-    return [_failure(frame, r) for r in result.results if not r.success]
+    return judged, tuple(sorted(failures, key=lambda f: ("critical", "warning", "info").index(f.severity)))
 
 
 def _failure(frame: Frame, result: "ExpectationValidationResult") -> Failure:

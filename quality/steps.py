@@ -42,8 +42,8 @@ def audit_landed(request: Request) -> StepResult:
 def publish(request: Request) -> StepResult:
     """Judges the built marts, publishes them as a snapshot and deletes the oldest ones.
 
-    Raises NotAvailableError when no finished build of that day is in the warehouse, and GateError when a critical expectation fails; then nothing
-    is published and `snapshots/current` is untouched.
+    Raises NotAvailableError when the warehouse holds no finished build of that day, and GateError when a critical
+    expectation fails; then nothing is published and `snapshots/current` is untouched.
     """
     where, settings = workspace(request.source), get_settings()
     before = snapshots.current(where).id if where.current.exists() else None

@@ -26,7 +26,7 @@ from landing.sources import Offer, near, quote
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _CHUNK = 1 << 20
-_UNPARTED = "UNQUOTED VALUE"
+_OF_ONE_LINE = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
 
 
 @dataclass(frozen=True)
@@ -270,13 +270,15 @@ def _add_unreadable_lines(connection: duckdb.DuckDBPyConnection, table: str, nam
     ).fetchall()
     connection.execute("drop table reject_errors; drop table reject_scans")
     for path, line, _, errors in rejected:
-        if _UNPARTED in errors:
+        # After any other error DuckDB may go on reading far behind it, and rows would be lost without a trace.
+        if not set(errors) <= _OF_ONE_LINE:
             raise BadInputError(
-                f"{table}: in {names[path]} a quotation mark opened on line {line} is never closed, so nobody can tell "
-                "where its rows end. Nothing was landed. Close it, or double it if it belongs to the text."
+                f"{table}: {names[path]} cannot be divided into rows from line {line} on: a quotation mark is never "
+                "closed, or stands inside a quoted cell. Nothing was landed. Close it, or double it if it belongs to "
+                "the text."
             )
     if rejected:
         connection.executemany(
             "insert into cells by name select $1 as source_file, $2 as unreadable",
-            [[names[path], text] for path, _, text, _ in rejected],
+            [[names[path], text.strip("\r\n")] for path, _, text, _ in rejected],
         )

@@ -127,15 +127,16 @@ def _panel(snapshot: Snapshot, level: Level, first: date, last: date, events: pd
     trailing = f"week_start > date '{last}' - {7 * TRAILING}"
     facts = f"""
         with facts as (
-            select {product} as product_id, category, region, week_start, units, cast(gmv as double) as gmv
+            select {product} as product_id, category, region, week_start, units, gmv
             from {table} where week_start between date '{first}' and date '{last}'
         ),
         histories as (
             select
                 product_id, category, region,
-                sum(gmv) as gmv_ever,
+                -- Decimals until they are added up: a parallel sum of doubles differs in its last bits.
+                cast(sum(gmv) as double) as gmv_ever,
                 sum(units) as units_ever,
-                coalesce(sum(gmv) filter ({trailing}), 0) as gmv,
+                cast(coalesce(sum(gmv) filter ({trailing}), 0) as double) as gmv,
                 sum(units) filter ({trailing}) as units
             from facts group by all
         ),

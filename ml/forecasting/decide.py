@@ -18,6 +18,10 @@ import pandas as pd
 from ml.forecasting.data import TRAILING, Ints, Level, Panel
 
 
+DENSE = ("top", "dense")
+"""Segments that sell in most weeks."""
+
+
 @dataclass(frozen=True)
 class RouteRules:
     """`new_weeks`: below it a series is new. `least_units`: of the trailing 13 weeks, for a product to be modelled by
@@ -100,18 +104,20 @@ class Choice:
 def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice:
     """Picks the model of one segment from its rows of the accuracy table (model, wape, rmsse, bias).
 
-    The loss is the mean of WAPE and RMSSE, each relative to the benchmark's. Only a model that saves `gain` and keeps
-    its bias may replace the benchmark; of two equally good the one listed first wins.
+    The loss is the mean of WAPE and RMSSE, each relative to the benchmark's; where demand is intermittent it is RMSSE
+    alone, because there the WAPE is lowest for whoever forecasts zero. Only a model that saves `gain` and keeps its
+    bias may replace the benchmark; of two equally good the one listed first wins.
     """
     first = accuracy.iloc[0]
     level, segment = first["level"], first["segment"]
     if benchmark not in set(accuracy["model"]):
         return Choice(level, segment, first["model"], "nothing to choose from")
     base = accuracy[accuracy["model"] == benchmark].iloc[0]
+    measures = ("wape", "rmsse") if segment in DENSE else ("rmsse",)
     best, best_loss = benchmark, 1 - rules.gain
     refused = []
     for row in accuracy[accuracy["model"] != benchmark].to_dict("records"):
-        loss = _relative(row, base)
+        loss = _relative(row, base, measures)
         if not math.isfinite(loss):
             refused.append(f"{row['model']} could not be scored")
         elif abs(row["bias"]) > max(rules.bias, abs(base["bias"])):
@@ -124,8 +130,8 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
     return Choice(level, segment, best, f"lowest loss: saves {1 - best_loss:.1%} of {benchmark}'s{note}")
 
 
-def _relative(row: Mapping[Any, Any], base: pd.Series) -> float:
-    ratios = [row[m] / base[m] for m in ("wape", "rmsse") if math.isfinite(base[m]) and base[m] > 0]
+def _relative(row: Mapping[Any, Any], base: pd.Series, measures: tuple[str, ...]) -> float:
+    ratios = [row[m] / base[m] for m in measures if math.isfinite(base[m]) and base[m] > 0]
     return float(np.mean(ratios)) if ratios else math.nan
 
 

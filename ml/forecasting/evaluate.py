@@ -105,18 +105,21 @@ def backtest(panel: Panel, origins: Windows, rules: RouteRules) -> tuple[pd.Data
 
 
 def accuracy(rows: pd.DataFrame, by: Iterable[str] = ("segment", "model")) -> pd.DataFrame:
-    """WAPE, mean RMSSE and bias by segment and model.
+    """WAPE, RMSSE and bias by segment and model.
 
-    RMSSE is undefined for a series that never changed before the cutoff; those are left out of its mean and counted
-    in `undefined`. A measure without anything to divide by is NaN.
+    RMSSE (Hyndman & Koehler 2006) is the mean over series and cutoffs, weighted by what a series sold a week, so that
+    a product sold twice does not outweigh one sold daily. It is undefined for a series that never changed before the
+    cutoff; those are left out and counted in `undefined`. A measure without anything to divide by is NaN.
     """
     keys = list(by)
     error = rows["forecast"] - rows["actual"]
     work = rows.assign(absolute=error.abs(), error=error, squared=error**2)
     each = work.groupby([*keys, "series", "cutoff"], observed=True).agg(
-        squared=("squared", "mean"), step=("step", "first")
+        squared=("squared", "mean"), step=("step", "first"), scale=("scale", "first")
     )
     each["rmsse"] = np.sqrt(each["squared"] / each["step"].where(each["step"] > 0))
+    each["weight"] = each["scale"].where(each["rmsse"].notna())
+    each["weighted"] = each["rmsse"] * each["weight"]
     sums = work.groupby(keys, observed=True).agg(
         actual=("actual", "sum"),
         absolute=("absolute", "sum"),
@@ -125,15 +128,16 @@ def accuracy(rows: pd.DataFrame, by: Iterable[str] = ("segment", "model")) -> pd
         rows=("series", "size"),
     )
     sold = sums["actual"].where(sums["actual"] > 0)
-    grouped = each.groupby(keys, observed=True)["rmsse"]
+    grouped = each.groupby(keys, observed=True)
+    undefined = grouped["rmsse"].size() - grouped["rmsse"].count()
     return pd.DataFrame(
         {
             "wape": sums["absolute"] / sold,
-            "rmsse": grouped.mean(),
+            "rmsse": grouped["weighted"].sum(min_count=1) / grouped["weight"].sum(min_count=1),
             "bias": sums["error"] / sold,
             "series": sums["series"],
             "rows": sums["rows"],
-            "undefined": grouped.size() - grouped.count(),
+            "undefined": undefined,
         }
     ).reset_index()
 
@@ -153,13 +157,14 @@ class Calibration:
     offsets: Mapping[tuple[object, ...], Floats]
 
     def quantiles(self, rows: pd.DataFrame) -> Floats:
-        """[row, quantile], never below zero and not crossing; NaN where nothing was calibrated."""
+        """[row, quantile] in whole units, never below zero and not crossing; NaN where nothing was calibrated."""
         groups = _groups(rows, self.edges)
         found = groups.drop_duplicates()
         offsets = pd.DataFrame([self._find(key) for key in found.itertuples(index=False, name=None)], index=found.index)
         widened = groups.merge(pd.concat([found, offsets], axis=1), on=list(KEYS), how="left")
         spread = widened[list(range(len(QUANTILES)))].to_numpy() * _width(rows)[:, None]
-        result: Floats = np.maximum(rows["forecast"].to_numpy()[:, None] + spread, 0.0)
+        # Demand is counted: an interval from 0.02 up would never hold the zeros most weeks of most products are.
+        result: Floats = np.maximum(np.rint(rows["forecast"].to_numpy()[:, None] + spread), 0.0)
         return result
 
     def _find(self, key: tuple[object, ...]) -> Floats:

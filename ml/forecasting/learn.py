@@ -3,6 +3,7 @@
 Everything here is a function of its arguments; steps.py does the reading, releasing and promoting.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from coldframe.settings import get_settings
 from ml.forecasting import evaluate, models
 from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.decide import Choice, ChoiceRules, RouteRules, choose, route
@@ -47,8 +49,9 @@ class Learned:
 
 
 def learn(panels: dict[Level, Panel], plan: Plan) -> Learned:
-    """Learns each level by itself. Raises BadInputError for a history too short for what is asked."""
-    levels = [_learn_level(panel, plan) for panel in panels.values()]
+    """Learns each level by itself, side by side. Raises BadInputError for a history too short for what is asked."""
+    with ThreadPoolExecutor(min(len(panels), get_settings().threads)) as pool:
+        levels = list(pool.map(lambda panel: _learn_level(panel, plan), panels.values()))
     return Learned(
         tables={name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables},
         metrics={name: value for level in levels for name, value in level.metrics.items()},
@@ -289,7 +292,9 @@ def _backtest_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.T
         _names(panel, rows)
         | {
             # The last day that was known: the Sunday of the last known week.
-            "cutoff": pa.array(_dates(panel, cutoff).to_numpy(zero_copy_only=False) - np.timedelta64(1, "D"), pa.date32()),
+            "cutoff": pa.array(
+                _dates(panel, cutoff).to_numpy(zero_copy_only=False) - np.timedelta64(1, "D"), pa.date32()
+            ),
             "week_start": _dates(panel, cutoff + rows["horizon"].to_numpy() - 1),
             "horizon": pa.array(rows["horizon"], pa.int32()),
             "actual": pa.array(rows["actual"].to_numpy()),

@@ -238,6 +238,24 @@ def test_landing_under_another_version_of_the_contract_is_refused(folder: Path, 
         shop.land(folder)
 
 
+def test_another_folder_for_the_same_source_is_told(folder: Path, shop: Any, tmp_path: Path) -> None:
+    shop.land(folder)
+    shutil.copytree(folder, tmp_path / "other")
+    assert any(
+        w.startswith(f"This source was landed from {folder} before") for w in shop.land(tmp_path / "other").warnings
+    )
+
+
+def test_the_path_in_the_settings_is_that_of_the_source_in_the_settings(
+    folder: Path, shop: Any, installation: Any
+) -> None:
+    installation(source="files", source_path=folder)
+    assert shop.land(None).facts["accepted"] == 160
+    installation(source="complete_journey")
+    with pytest.raises(ConfigurationError, match="needs to know where your files are"):
+        shop.land(None)
+
+
 def test_an_unknown_source_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(ConfigurationError, match=r"Did you mean 'complete_journey'\? Known: complete_journey, files"):
         open_source("complete_jorney", None)

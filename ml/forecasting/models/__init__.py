@@ -32,8 +32,11 @@ MODELS: Mapping[str, Forecaster] = {
     "hgb": boosted_trees,
     "prophet": prophet,
 }
-BLENDS: Mapping[str, tuple[str, ...]] = {"blend": ("theta", "hgb"), "blend_prophet": ("theta", "hgb", "prophet")}
-"""Means of other models. At category level everything sane ties, and the combination wins (docs/forecasting.md)."""
+BLENDS: Mapping[str, tuple[str, ...]] = {
+    "blend": ("window_mean", "hgb"),
+    "blend_prophet": ("window_mean", "hgb", "prophet"),
+}
+"""Means of other models: where several are about equally good, their mean often is better than each."""
 
 # Simplest first: of two that are equally good the first is taken. The benchmark stands before all of them.
 CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
@@ -45,7 +48,7 @@ CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
     ("product_region", "dense"): ("window_mean", "theta", "hgb", "blend"),
     ("product_region", "sparse"): ("window_mean", "tsb", "hgb"),
     ("product_region", "new"): ("window_mean", "hgb"),
-    ("product_region", "tail"): ("window_mean",),
+    ("product_region", "tail"): ("window_mean", "hgb"),
 }
 
 

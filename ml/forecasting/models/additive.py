@@ -43,7 +43,9 @@ def _holidays(history: Panel, region: str, by_name: bool) -> pd.DataFrame | None
     events = history.events[history.events["region"].isin([region, "*"])]
     if events.empty:
         return None
-    return pd.DataFrame({"ds": events["week_start"], "holiday": events["event" if by_name else "kind"]}).drop_duplicates()
+    return pd.DataFrame(
+        {"ds": events["week_start"], "holiday": events["event" if by_name else "kind"]}
+    ).drop_duplicates()
 
 
 def _fit_chunk(

@@ -82,11 +82,11 @@ totals as (
     select
         product_id,
         week_start,
-        sum(units) as units,
-        sum(gmv) as gmv,
-        sum(net_amount) as net_amount,
-        sum(orders) as orders,
-        sum(cast(exposure_share as decimal(18, 6))) as exposure_share,
+        cast(sum(units) as bigint) as units,
+        cast(sum(gmv) as decimal(18, 2)) as gmv,
+        cast(sum(net_amount) as decimal(18, 2)) as net_amount,
+        cast(sum(orders) as bigint) as orders,
+        cast(sum(cast(exposure_share as decimal(18, 6))) as decimal(18, 6)) as exposure_share,
         count(exposure_share) as exposed_series
     from product_weeks
     where week_start >= (select run.since_13w from run)
