@@ -70,7 +70,7 @@ def form(default_source: str, *, started_by_events: bool) -> dict[str, Param]:
     for section, names in SECTIONS.items():
         for name in names:
             field = _flat(schema[name])
-            description = field.pop("description", None) or _DESCRIPTIONS.get(name)
+            description = (field.pop("description", None) or _DESCRIPTIONS[name]).replace("None:", "empty:")
             default = {"source": default_source}.get(name, field.pop("default", None))
             rules: dict[str, Any] = {"title": name.replace("_", " ").capitalize(), "section": section} | field
             if name == "as_of" and not started_by_events:

@@ -121,7 +121,8 @@ def _read(snapshot: Snapshot, season_totals: Path, season: Season, as_of: date, 
             )
             select
                 totals.region, totals.category, totals.product_id, products.merchant_id, products.title,
-                products.launch_source <> 'before_history' and products.launched_on > $as_of::date - $new_days as is_new,
+                products.launch_source <> 'before_history'
+                and products.launched_on > $as_of::date - $new_days as is_new,
                 totals.units, totals.q10, totals.q50, totals.q80, totals.q90,
                 {per_unit} as per_unit, coalesce(recent.units_13w, 0) as units_13w, totals.model
             from totals

@@ -1,10 +1,10 @@
 """The step ``assortment``: forecasts in, a draft plan out, one line a product, region and category."""
 
-import logging
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from math import sqrt
+from typing import Any
 
 import pandas as pd
 
@@ -16,8 +16,6 @@ from coldframe.run import Request, StepResult
 from ml.assortment.data import candidates, unforecast
 from ml.assortment.decide import FEW, SLOTS, Candidate, Decision, Rules, decide
 from ml.registry import Registry
-
-log = logging.getLogger(__name__)
 
 # Half the width of an 80 % interval of a normal distribution, in standard deviations.
 _HALF_WIDTH = 1.2816
@@ -131,7 +129,7 @@ def _candidates(cell: pd.DataFrame) -> list[Candidate]:
 
 
 def _lines(cell: pd.DataFrame, decision: Decision, money: str) -> Iterator[PlanLine]:
-    rows = {row.product_id: row for row in cell.itertuples()}
+    rows: dict[str, Any] = {str(row.product_id): row for row in cell.itertuples()}
     count = len(rows) - len(decision.dropped)
 
     def named(product: str) -> str:
@@ -148,15 +146,15 @@ def _lines(cell: pd.DataFrame, decision: Decision, money: str) -> Iterator[PlanL
         elif choice.binding not in (SLOTS, FEW):
             why = f"{choice.binding}: {why}"
         instead = choice.replaces or decision.left_out
-        yield _line(row, "range", row.depth, why, named(instead) if instead else None, choice.binding, choice.rank)
+        yield _line(row, "range", int(row.depth), why, named(instead) if instead else None, choice.binding, choice.rank)
     for product in decision.dropped:
         row = rows[product]
         why = f"must-drop: expected {money} {row.value:,.0f} is given up; sold {row.units_13w:,} units in 13 weeks"
         yield _line(row, "drop", 0, why, None, "must-drop", None)
 
 
-def _line(  # type: ignore[no-untyped-def]
-    row, action: str, quantity: int, reason: str, alternative: str | None, binding: str, rank: int | None
+def _line(
+    row: Any, action: str, quantity: int, reason: str, alternative: str | None, binding: str, rank: int | None
 ) -> PlanLine:
     return PlanLine(
         region=row.region,

@@ -57,8 +57,8 @@ RULE = ("units_so_far", "age_weeks")
 class Launches:
     """Launches seen at the end of scoring weeks, sorted by week and product.
 
-    `rows` has product_id, merchant_id, category, title, launched_on, scored_week (the last week known), the raw features
-    of FEATURES, gmv_so_far, buyers_so_far, and `label` (True/False; None while its quarter is not over).
+    `rows` has product_id, merchant_id, category, title, launched_on, scored_week (the last week known), the raw
+    features of FEATURES, gmv_so_far, buyers_so_far, and `label` (True/False; None while its quarter is not over).
     """
 
     rows: pd.DataFrame
@@ -78,8 +78,8 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
 
     Raises NotAvailableError without a complete week.
     """
-    last = snapshot.query("select max(week_start) as week from fct_category_week where days_elapsed = 7").iloc[0, 0]
-    if pd.isna(last):
+    weeks = snapshot.query("select max(week_start) as week from fct_category_week where days_elapsed = 7")["week"]
+    if weeks.isna().all():
         raise NotAvailableError(f"Snapshot {snapshot.id} has no complete week. Land at least one.")
     spine = snapshot.query(_SPINE.format(quarter=QUARTER, recent=RECENT_WEEKS, top=TOP, least=LEAST_PRODUCTS))
     spine["event_timestamp"] = spine["scored_week"] + pd.Timedelta(weeks=1)
@@ -90,7 +90,9 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
     # On pace for the top tenth: 13 weeks like the last four, over what the top tenth of the category sold lately.
     rows["pace"] = np.log((rows["gmv_4w"].fillna(0) / 4 * QUARTER + 1) / (rows["threshold"] + 1))
     rows["label"] = rows["label"].astype("boolean")
-    return Launches(rows.sort_values(["scored_week", "product_id"], ignore_index=True), last.date())
+    return Launches(
+        rows.sort_values(["scored_week", "product_id"], ignore_index=True), pd.Timestamp(weeks.max()).date()
+    )
 
 
 def matrix(rows: pd.DataFrame, features: tuple[str, ...] = FEATURES) -> np.ndarray:

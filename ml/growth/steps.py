@@ -166,7 +166,7 @@ def _reason(row: Any) -> str:
 
 
 def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
-    """Champion and challenger both serve the method they chose; the policy compares their log loss with the base rate's.
+    """Lets the policy compare the log loss of the methods champion and challenger chose, with the base rate's beside.
 
     Both are scored on the challenger's weeks where the champion's method was validated there, else the challenger has
     only the base rate to beat. A release without validation serves only where nothing else does.

@@ -1,0 +1,100 @@
+"""The step ``incubation``: scores in, a draft plan for tomorrow out, one line a recent launch."""
+
+import zlib
+from collections import Counter
+from dataclasses import asdict
+from datetime import timedelta
+
+from coldframe import plans, snapshots
+from coldframe.errors import NotAvailableError
+from coldframe.ledger import Ledger, PlanDraft, PlanLine
+from coldframe.paths import workspace
+from coldframe.run import Request, StepResult
+from ml.incubation import data
+from ml.incubation.decide import Policy, expose, stage
+from ml.registry import Registry
+
+EVERYWHERE = "all"
+"""Exposure is handed out for the whole marketplace; regions follow with traffic by region."""
+
+
+def incubation(request: Request) -> StepResult:
+    """Stages every recent launch, hands out tomorrow's exposure and saves the plan as a draft.
+
+    Raises NotAvailableError before the first promoted launch score.
+    """
+    place = workspace(request.source)
+    release = Registry(place).champion("growth")
+    if release is None:
+        raise NotAvailableError(f"No launch score of {request.source} has been promoted yet. Run `coldframe train`.")
+    snapshot = snapshots.current(place)
+    scores = release.table("scores")
+    policy = Policy()
+    launched = data.launches(scores, data.previous_stages(Ledger.open(), request.source, request.as_of))
+    staged = {launch.product_id: stage(launch, policy) for launch in launched}
+    stages = {product: decided.stage for product, decided in staged.items()}
+    seed = zlib.crc32(f"{request.source} {request.as_of}".encode())
+    exposures = expose(launched, stages, request.exposure_budget, policy, seed)
+    previous = {launch.product_id: launch.previous for launch in launched}
+    unseen = next((p for p in scores["product_id"] if not exposures[p].impressions), None)
+    lines = []
+    for row in scores.to_dict("records"):
+        exposure, decided = exposures[row["product_id"]], staged[row["product_id"]]
+        lines.append(
+            PlanLine(
+                region=EVERYWHERE,
+                category=str(row["category"]),
+                product_id=str(row["product_id"]),
+                title=str(row["title"]),
+                action=decided.stage,
+                quantity=exposure.impressions / request.exposure_budget if request.exposure_budget else 0.0,
+                value=float(row["probability"]),
+                value_low=float(row["probability_low"]),
+                value_high=float(row["probability_high"]),
+                reason=f"{decided.reason}; {row['reasons']}",
+                alternative=unseen if exposure.impressions else None,
+                binding_constraint=exposure.binding,
+                details={
+                    "impressions": exposure.impressions,
+                    "propensity": exposure.propensity,
+                    "previous_stage": previous[row["product_id"]],
+                    "merchant_id": row["merchant_id"],
+                    "age_weeks": int(row["age_weeks"]),
+                    "buyers": int(row["buyers_so_far"]),
+                    "rule_rank": int(row["rule_rank"]),
+                },
+            )
+        )
+    tomorrow = request.as_of + timedelta(days=1)
+    counts = Counter(line.action for line in lines)
+    handed_out = sum(exposure.impressions for exposure in exposures.values())
+    plan, folder = plans.save(
+        place,
+        PlanDraft(
+            kind=data.KIND,
+            source=request.source,
+            as_of=request.as_of,
+            season=tomorrow.isoformat(),
+            valid_from=tomorrow,
+            valid_until=tomorrow,
+            snapshot_id=snapshot.id,
+            release_ids={"growth": release.id},
+            parameters={"exposure_budget": request.exposure_budget, "policy": asdict(policy)},
+            summary={"stages": dict(counts), "impressions": handed_out},
+            lines=tuple(lines),
+        ),
+    )
+    warnings = []
+    if release.as_of != request.as_of:
+        warnings.append(f"the serving launch score {release.id} is as of {release.as_of}")
+    return StepResult(
+        step="incubation",
+        summary=(
+            f"plan {plan.plan_id} for {tomorrow}: "
+            + (", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no recent launch")
+            + f"; {handed_out:,} of {request.exposure_budget:,} impressions"
+        ),
+        warnings=tuple(warnings),
+        facts={"plan_id": plan.plan_id, "lines": len(lines), "stages": dict(counts), "impressions": handed_out},
+        links={"plan": str(folder / "plan.csv")},
+    )
