@@ -76,8 +76,9 @@ def form(default_source: str, *, started_by_events: bool) -> dict[str, Param]:
             if name == "as_of" and not started_by_events:
                 params[name] = Param(description=description, **rules)
                 continue
-            if default is None:
-                rules["type"] = [rules["type"], "null"]
+            # Airflow marks every field that may not be null as one to be filled in, an empty list too.
+            if default in (None, []):
+                default, rules["type"] = None, [rules["type"], "null"]
             params[name] = Param(default, description=description, **rules)
     return params
 
@@ -90,8 +91,6 @@ def _flat(field: dict[str, Any]) -> dict[str, Any]:
             flat |= choice
     if flat.get("format") == "path":
         del flat["format"]
-    if flat["type"] == "array":
-        flat["default"] = list(flat["default"])
     return flat
 
 

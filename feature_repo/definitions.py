@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pyarrow.parquet as pq
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.feast_object import FeastObject
 from feast.types import Bool, Float64, Int64, PrimitiveFeastType, String
 
 from coldframe.errors import ConfigurationError
@@ -45,7 +46,7 @@ VIEWS = (
 SERVICES = {"growth_v1": ("product_week",), "serving_v1": ("product_week",)}
 
 
-def definitions(snapshot: Snapshot) -> list[Entity | FeatureView | FeatureService]:
+def definitions(snapshot: Snapshot) -> list[FeastObject]:
     """Everything to register for `snapshot`. Raises ConfigurationError for a column type no look-up can hold."""
     entities = {
         v.entity: Entity(name=v.entity, join_keys=[v.key], value_type=ValueType.STRING, description=v.description)

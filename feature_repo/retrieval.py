@@ -63,4 +63,6 @@ def _spine(entity_df: pd.DataFrame, service: str, names: list[str]) -> pd.DataFr
             f"columns {taken or 'none'}. Add the former and rename the latter."
         )
     spine = entity_df[keys].reset_index(drop=True)
-    return spine.assign(**{EVENT: pd.to_datetime(entity_df[EVENT], utc=True).array, ROW: range(len(spine))})
+    spine[EVENT] = pd.to_datetime(entity_df[EVENT], utc=True).array
+    spine[ROW] = range(len(spine))
+    return spine

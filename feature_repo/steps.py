@@ -7,7 +7,6 @@ anywhere changes nothing. When this is wrong, models are served other numbers th
 
 import hashlib
 import json
-import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -108,13 +107,12 @@ def _write(where: Workspace, snapshot: Snapshot, folder: Path) -> dict[str, Any]
     limits = window(snapshot.as_of)
     store.materialize(limits.start, limits.end)
     rows = {view.name: _verify(store, view, snapshot, limits, folder) for view in VIEWS}
-    freshest = snapshot.query(f"select max(event_timestamp) from {VIEWS[0].table} where {limits.where}").iloc[0, 0]
+    fresh = snapshot.query(f"select max(event_timestamp)::date::varchar from {VIEWS[0].table} where {limits.where}")
     return {
         "as_of": snapshot.as_of.isoformat(),
         "window": f"{limits.start:%F %T}..{limits.end:%F %T}",
         "rows": rows,
-        # NaT where no product has features yet.
-        "fresh_until": None if freshest != freshest else f"{freshest:%F}",
+        "fresh_until": _plain(fresh.iloc[:, 0])[0],
     }
 
 
@@ -166,7 +164,7 @@ def _replace(new: Path, old: Path) -> None:
 def _write_text(path: Path, text: str) -> None:
     scratch = path.with_suffix(".new")
     scratch.write_text(text)
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def _result(online: dict[str, Any], where: Workspace, reused: bool) -> StepResult:

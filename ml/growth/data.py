@@ -83,10 +83,8 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
         raise NotAvailableError(f"Snapshot {snapshot.id} has no complete week. Land at least one.")
     spine = snapshot.query(_SPINE.format(quarter=QUARTER, recent=RECENT_WEEKS, top=TOP, least=LEAST_PRODUCTS))
     spine["event_timestamp"] = spine["scored_week"] + pd.Timedelta(weeks=1)
-    entities = spine[["product_id", "merchant_id", "event_timestamp"]]
-    features = find_service("training_frame")(workspace, entities, SERVICE)
-    features = features.drop(columns=[c for c in spine.columns if c in features and c not in entities])
-    rows = spine.merge(features, on=list(entities.columns), how="left", validate="one_to_one")
+    known = find_service("training_frame")(workspace, spine[["product_id", "event_timestamp"]], SERVICE)
+    rows = pd.concat([spine, known[[name for name in FEATURES if name not in (*spine.columns, "pace")]]], axis=1)
     # On pace for the top tenth: 13 weeks like the last four, over what the top tenth of the category sold lately.
     rows["pace"] = np.log((rows["gmv_4w"].fillna(0) / 4 * QUARTER + 1) / (rows["threshold"] + 1))
     rows["label"] = rows["label"].astype("boolean")

@@ -59,12 +59,13 @@ def _each_series(model: "_TS", history: Panel, rows: Ints, horizon: int) -> Floa
     # Without it statsforecast warns about its own old default.
     os.environ["NIXTLA_ID_AS_COL"] = "1"
     from statsforecast import StatsForecast
+    from statsforecast.models import Naive
 
     if len(rows) == 0:
         return np.zeros((0, horizon))
     units = history.units[rows]
     series, week = np.nonzero(np.isfinite(units))
     frame = pd.DataFrame({"unique_id": series, "ds": history.weeks[week], "y": units[series, week]})
-    ahead = StatsForecast(models=[model], freq="7D").forecast(df=frame, h=horizon)
+    ahead = StatsForecast(models=[model], freq="7D", fallback_model=Naive()).forecast(df=frame, h=horizon)
     result: Floats = ahead.iloc[:, -1].to_numpy(dtype=float).reshape(len(rows), horizon)
     return result

@@ -1,0 +1,82 @@
+"""What may be learned from: complete, unbroken weeks. Anything else is refused with table, series and count."""
+
+from collections.abc import Callable
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from coldframe import snapshots
+from coldframe.errors import BadInputError
+from coldframe.paths import Workspace
+from ml.forecasting import data
+
+AS_OF = date(2017, 7, 30)
+Publish = Callable[..., Workspace]
+Sales = Callable[..., pd.DataFrame]
+
+
+def load(workspace: Workspace) -> dict[data.Level, data.Panel]:
+    return data.load(snapshots.current(workspace))
+
+
+def test_both_levels_hold_the_same_units_and_a_series_is_absent_before_its_first_week(
+    published: Publish, sales: Sales
+) -> None:
+    weekly = sales()
+    panels = load(published(AS_OF, weekly))
+    products, categories = panels["product_region"], panels["category_region"]
+    assert products.units.shape == (80, 30)
+    assert categories.units.shape == (10, 30)
+    assert np.nansum(products.units) == np.nansum(categories.units) == weekly.units.sum()
+    late = products.series.query("product_id == 'p06'").index[0]
+    assert np.isnan(products.units[late, :25]).all()
+    assert np.isfinite(products.units[late, 25:]).all()
+    assert products.series.gmv_per_unit.unique().tolist() == [2.0]
+    assert categories.series.product_id.isna().all()
+
+
+def test_a_week_in_which_the_history_begins_in_the_middle_is_left_out(published: Publish, sales: Sales) -> None:
+    weekly = sales()
+    weekly.loc[weekly.week_start == date(2017, 1, 2), "week_start"] = date(2017, 1, 3)
+    panel = load(published(AS_OF, weekly.assign(week_start=pd.to_datetime(weekly.week_start))))["category_region"]
+    assert panel.weeks[0] == pd.Timestamp("2017-01-09")
+
+
+def test_holidays_of_the_region_and_of_everywhere_are_counted(panel: Callable[..., data.Panel]) -> None:
+    made = panel(np.ones((2, 26)))
+    days = made.event_days(made.ahead(2))
+    assert days.tolist() == [[1.0, 0.0], [1.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("twice", r"fct_product_week: 1 of 80 series have more than one row for a week \(p03 in north\)"),
+        ("gap", r"fct_product_week: 1 of 80 series have weeks missing after the first \(p03 in north\)"),
+        ("negative", r"fct_product_week: 1 of 80 series have negative units \(p03 in north\)"),
+        ("null", r"fct_product_week: 1 of 80 series have units that are no number \(p03 in north\)"),
+    ],
+)
+def test_a_broken_history_is_refused(published: Publish, sales: Sales, fault: str, message: str) -> None:
+    weekly = sales().astype({"units": "Int64"})
+    row = weekly.query("product_id == 'p03' and region == 'north'").index[10]
+    match fault:
+        case "twice":
+            weekly = pd.concat([weekly, weekly.loc[[row]]])
+        case "gap":
+            weekly = weekly.drop(index=row)
+        case "negative":
+            weekly.loc[row, "units"] = -500
+        case _:
+            weekly.loc[row, "units"] = pd.NA
+    with pytest.raises(BadInputError, match=message):
+        snapshot = snapshots.current(published(AS_OF, weekly))
+        data._panel(snapshot, "product_region", date(2017, 1, 2), date(2017, 7, 24), pd.DataFrame())
+
+
+def test_a_snapshot_without_a_complete_week_is_refused(published: Publish, sales: Sales) -> None:
+    weekly = sales(weeks=1).assign(week_start=date(2017, 1, 3))
+    with pytest.raises(BadInputError, match="no complete week"):
+        load(published(date(2017, 1, 4), weekly))

@@ -1,0 +1,101 @@
+"""Routing, choosing and retraining are pure: the same facts give the same answer, and each answer has its reason."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ml.forecasting.data import Panel
+from ml.forecasting.decide import ChoiceRules, Made, RouteRules, choose, decide_retraining, route
+
+RULES = RouteRules(top_series=1)
+NEW = [np.nan] * 20 + [3.0] * 6
+PRODUCTS = [[2.0] * 26, [4.0, 0.0] * 13, [1.0] + [0.0] * 24 + [1.0], [5.0] * 13 + [0.0] * 13, NEW, [np.nan] * 26]
+
+
+def test_a_product_is_routed_by_how_much_how_often_and_how_long_it_sells(panel: Callable[..., Panel]) -> None:
+    routes = route(panel(PRODUCTS, "product_region"), RULES)
+    assert routes.segment.tolist() == ["dense", "sparse", "tail", "dormant", "new", ""]
+    assert routes.reasons["tail"] == "fewer than 13 units in the last 13 weeks: not modelled by itself"
+
+
+def test_only_the_dense_categories_with_the_highest_gmv_are_worth_prophet(panel: Callable[..., Panel]) -> None:
+    routes = route(panel([[2.0] * 26, [9.0] * 26, [40.0, 0.0] * 13]), RULES)
+    assert routes.segment.tolist() == ["dense", "top", "sparse"]
+
+
+def test_a_route_does_not_depend_on_the_unit_demand_is_counted_in(panel: Callable[..., Panel]) -> None:
+    units = np.random.default_rng(1).poisson(4, (30, 30))
+    assert route(panel(units), RULES).segment.tolist() == route(panel(units * 100), RULES).segment.tolist()
+
+
+def table(**models: tuple[float, float, float]) -> pd.DataFrame:
+    rows = [{"model": name, "wape": w, "rmsse": r, "bias": b} for name, (w, r, b) in models.items()]
+    return pd.DataFrame(rows).assign(level="category_region", segment="dense")
+
+
+def test_the_model_with_the_lowest_loss_serves() -> None:
+    choice = choose(table(naive=(0.4, 1.0, 0), mean=(0.35, 0.9, 0), hgb=(0.3, 0.8, 0.1)), "naive", ChoiceRules())
+    assert choice.model == "hgb"
+    assert choice.reason == "lowest loss: saves 22.5% of naive's"
+
+
+def test_a_model_that_hardly_beats_naive_is_blocked_and_the_segment_is_reported_lost() -> None:
+    choice = choose(table(naive=(0.4, 1.0, 0), hgb=(0.396, 0.99, 0)), "naive", ChoiceRules())
+    assert (choice.model, choice.lost_to_benchmark) == ("naive", True)
+
+
+def test_a_model_that_is_off_in_sum_is_blocked_with_its_bias() -> None:
+    choice = choose(table(naive=(0.4, 1.0, 0.02), hgb=(0.2, 0.5, -0.3)), "naive", ChoiceRules())
+    assert choice.model == "naive"
+    assert "hgb is off by -30% in sum" in choice.reason
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_model_that_could_not_be_scored_never_serves(bad: float) -> None:
+    assert choose(table(naive=(0.4, 1.0, 0), hgb=(bad, bad, 0)), "naive", ChoiceRules()).model == "naive"
+
+
+def test_of_two_equally_good_models_the_simpler_serves() -> None:
+    same = (0.3, 0.8, 0.0)
+    assert choose(table(naive=(0.4, 1.0, 0), window_mean=same, hgb=same), "naive", ChoiceRules()).model == "window_mean"
+
+
+def test_intermittent_demand_is_not_won_by_forecasting_zero() -> None:
+    scores = table(naive=(1.2, 1.0, 0), zeros=(1.0, 1.1, 0), mean=(1.5, 0.8, 0)).assign(segment="tail")
+    assert choose(scores, "naive", ChoiceRules()).model == "mean"
+
+
+CHAMPION = Made("r1", date(2017, 9, 24), "s1", "2017-Q4", ("2017-10-02",), "code")
+TUESDAY = Made("", date(2017, 9, 26), "s2", "2017-Q4", ("2017-10-02",), "code")
+
+
+def test_nothing_is_trained_on_a_tuesday_and_it_says_why() -> None:
+    decision = decide_retraining(CHAMPION, TUESDAY)
+    assert decision.action == "reuse"
+    assert decision.reasons == ("champion r1 is 2 days old and covers 2017-Q4",)
+
+
+@pytest.mark.parametrize(
+    ("now", "force", "reason"),
+    [
+        (replace(TUESDAY, as_of=date(2017, 10, 1)), False, "champion r1 is 7 days old; it is renewed every 7"),
+        (replace(TUESDAY, as_of=CHAMPION.as_of), False, "the facts of 2017-09-24 changed: snapshot s1 -> s2"),
+        (replace(TUESDAY, season="2018-Q1"), False, "the champion adds up season 2017-Q4, the run asks for 2018-Q1"),
+        (replace(TUESDAY, code="other"), False, "the code or its parameters changed"),
+        (TUESDAY, True, "asked for (force)"),
+    ],
+)
+def test_training_is_due(now: Made, force: bool, reason: str) -> None:
+    decision = decide_retraining(CHAMPION, now, force)
+    assert (decision.action, decision.reasons) == ("train", (reason,))
+
+
+def test_a_first_run_trains_and_the_same_question_has_the_same_id() -> None:
+    first = decide_retraining(None, TUESDAY)
+    assert first.action == "train"
+    assert first.decision_id == decide_retraining(None, TUESDAY).decision_id
+    assert first.decision_id != decide_retraining(CHAMPION, TUESDAY).decision_id

@@ -1,0 +1,118 @@
+"""How every model must behave, whatever it is: scale, direction, constants, zeros, no peeking, no nonsense."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from coldframe.errors import ColdframeError
+from ml.forecasting.data import Floats, Ints, Panel
+from ml.forecasting.models import CAP, MODELS, benchmark, run
+from ml.forecasting.models.boosting import scale
+
+H = 8
+LEARNED = ("window_mean", "tsb", "theta", "hgb", "prophet")
+ALL = ("naive", "snaive", *LEARNED)
+
+
+def forecast(name: str, history: Panel, rows: Ints | None = None) -> Floats:
+    wanted = np.arange(len(history.units)) if rows is None else rows
+    return run(history, {name: wanted}, H)[name].units
+
+
+@pytest.fixture
+def small(shop: Callable[..., Panel]) -> Panel:
+    return shop(series=12)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_demand_in_tens_gives_the_forecast_in_tens(name: str, small: Panel) -> None:
+    tens = replace(small, units=small.units * 10)
+    assert forecast(name, tens).sum() == pytest.approx(10 * forecast(name, small).sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_a_series_that_sells_more_is_forecast_higher(name: str, small: Panel) -> None:
+    totals = forecast(name, small).sum(axis=1)
+    assert totals[-1] > totals[0]
+    assert np.corrcoef(totals, np.nanmean(small.units, axis=1))[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_constant_demand_is_forecast_as_it_is(name: str, panel: Callable[..., Panel]) -> None:
+    assert forecast(name, panel(np.full((4, 30), 6.0))) == pytest.approx(6.0, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["zero", *ALL])
+def test_what_never_sold_is_forecast_as_nothing(name: str, panel: Callable[..., Panel]) -> None:
+    history = panel(np.vstack([np.zeros(30), np.full((3, 30), 5.0)]))
+    assert forecast(name, history, np.array([0])).sum() == 0
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_same_history_gives_the_same_forecast_to_the_last_bit(name: str, small: Panel) -> None:
+    assert np.array_equal(forecast(name, small), forecast(name, small))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_forecast_does_not_change_when_the_future_does(name: str, small: Panel) -> None:
+    """A signal planted after the cutoff must not be seen."""
+    planted = small.units.copy()
+    planted[:, 26:] += 1000.0
+    assert np.array_equal(forecast(name, replace(small, units=planted).until(26)), forecast(name, small.until(26)))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_series_a_week_old_gets_a_forecast(name: str, panel: Callable[..., Panel]) -> None:
+    if name == "prophet":
+        pytest.skip("the router never hands Prophet a young series")
+    units = np.full((6, 30), 4.0)
+    units[0, :-1] = np.nan
+    assert np.isfinite(forecast(name, panel(units))).all()
+
+
+def test_seasonal_naive_repeats_last_year_and_falls_back_to_the_last_week(panel: Callable[..., Panel]) -> None:
+    units = np.arange(60.0)[None, :].repeat(2, axis=0)
+    units[1, :50] = np.nan
+    ahead = forecast("snaive", panel(units))
+    assert ahead[0].tolist() == list(range(8, 16))
+    assert ahead[1].tolist() == [59.0] * H
+    assert (benchmark(51), benchmark(52)) == ("naive", "snaive")
+
+
+def test_a_blend_is_the_mean_of_its_parts(small: Panel) -> None:
+    rows = np.arange(12)
+    parts = run(small, {"window_mean": rows, "hgb": rows, "blend": rows[3:5]}, H)
+    assert parts["blend"].units == pytest.approx((parts["window_mean"].units + parts["hgb"].units)[3:5] / 2)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_model_that_returns_no_number_is_stopped_by_name_and_count(bad: float, small: Panel) -> None:
+    def broken(history: Panel, rows: Ints, horizon: int) -> Floats:
+        return np.where(np.arange(len(rows))[:, None] == 3, bad, np.ones((len(rows), horizon)))
+
+    with pytest.raises(ColdframeError, match=r"Model 'broken' returned 1 of 12 category_region series"):
+        run(small, {"broken": np.arange(12)}, H, models=MODELS | {"broken": broken})
+
+
+def test_an_exploding_forecast_is_capped_and_counted(small: Panel) -> None:
+    def exploding(history: Panel, rows: Ints, horizon: int) -> Floats:
+        return np.full((len(rows), horizon), 1e9)
+
+    result = run(small, {"exploding": np.arange(12)}, H, models={"exploding": exploding})["exploding"]
+    assert result.capped == 12 * H
+    assert (result.units == CAP * small.units.max(axis=1, keepdims=True)).all()
+
+
+def test_one_outlandish_series_does_not_spoil_its_neighbours(small: Panel) -> None:
+    """Fuel counted in thousandths once made a booster of this kind 967,502 times too high."""
+    fuel = replace(small, units=np.vstack([small.units[:-1], small.units[-1:] * 10_597]))
+    ratio = forecast("hgb", fuel)[:-1].sum() / forecast("hgb", small)[:-1].sum()
+    assert 0.8 < ratio < 1.25
+
+
+def test_the_scale_of_a_young_series_is_drawn_towards_the_others(panel: Callable[..., Panel]) -> None:
+    units = np.full((3, 20), 2.0)
+    units[0, :-1], units[0, -1] = np.nan, 20.0
+    assert scale(panel(units).units).tolist() == [11.0, 2.0, 2.0]
