@@ -28,7 +28,11 @@ def main(names: list[str]) -> int:
     for name in names or NAMES:
         print(f"== {name}", flush=True)
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"], cwd=PROJECT_ROOT, text=True, stdout=subprocess.PIPE, check=False
+            [sys.executable, "-m", f"benchmarks.{name}"],
+            cwd=PROJECT_ROOT,
+            text=True,
+            stdout=subprocess.PIPE,
+            check=False,
         )
         print(done.stdout, flush=True)
         if done.returncode:

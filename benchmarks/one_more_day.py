@@ -1,7 +1,7 @@
 """What day N+1 costs at 1x and 4x history (`python -m benchmarks.one_more_day`).
 
-Complete Journey is landed up to 68 days and up to 272 days (4x); then one more day is landed, transformed and published,
-three times in each home, interleaved. Reported: medians and their ratio; target at most 1.3.
+Complete Journey is landed up to 68 days and up to 272 days (4x); then one more day is landed, transformed and
+published, three times in each home, interleaved. Reported: medians and their ratio; target at most 1.3.
 """
 
 import os

@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import (
+# Airflow's stub leaves out the deadline classes.
+from airflow.sdk import (  # type: ignore[attr-defined]
     Asset,
     AsyncCallback,
     DeadlineAlert,
@@ -144,7 +145,9 @@ def rules(
     }
 
 
-def step(name: str, *, emits: Asset | None = None, pool: str = "default_pool", trigger_rule: str = "all_success") -> Any:
+def step(
+    name: str, *, emits: Asset | None = None, pool: str = "default_pool", trigger_rule: str = "all_success"
+) -> Any:
     """A task that runs the registered step `name` on the run's request, then says so through the asset it `emits`.
 
     Its XCom is the StepResult as JSON. The event carries the request on, under the request's key.

@@ -27,9 +27,9 @@ from coldframe.settings import PROJECT_ROOT, get_settings
 PROJECT = PROJECT_ROOT / "dbt"
 # The names coldframe.transform.dbt_env gives values to; a test holds the two equal.
 ENVIRONMENT = (
-    "COLDFRAME_DBT_PATH",
-    "COLDFRAME_DBT_THREADS",
-    "COLDFRAME_DBT_MEMORY_LIMIT",
+    "DBT_COLDFRAME_PATH",
+    "DBT_COLDFRAME_THREADS",
+    "DBT_COLDFRAME_MEMORY_LIMIT",
     "DBT_LOG_PATH",
     "DBT_EXCLUDE_RESOURCE_TYPES",
     "DO_NOT_TRACK",

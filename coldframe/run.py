@@ -52,7 +52,7 @@ class Request(BaseModel):
 
 
 class StepResult(BaseModel):
-    """What a step did, for people and for the ledger. `facts` are numbers and short texts; `links` are paths or URLs."""
+    """What a step did, for people and the ledger. `facts` are numbers and short texts; `links` are paths or URLs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -94,6 +94,6 @@ def find_step(name: str) -> Step:
 
 
 def find_service(name: str) -> Callable[..., Any]:
-    """What a room offers the others by name (``training_frame``, ``serve``, ``rollback``). Raises ConfigurationError."""
+    """What a room offers the others by name (`training_frame`, `serve`, `rollback`). Raises ConfigurationError."""
     service: Callable[..., Any] = _find("coldframe.services", name)
     return service

@@ -41,7 +41,7 @@ ONE_DAY = timedelta(days=1)
 # What facts copy from state tables. A change of anything else only touches dimensions, which are built anew each time.
 CARRIED = ("product_id", "merchant_id", "category", "launched_on")
 
-Versions = Mapping[tuple[str, date | None], date]
+Versions = Mapping[tuple[str, date | None], str]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Window:
 def decide_window(as_of: date, selected: Versions, built: Built | None, project: str, force: bool = False) -> Window:
     """Compares what a run may read with what the marts hold.
 
-    `selected` and `built.partitions` map (table, day) to the version's `known`; `day` is None for a state table.
+    `selected` and `built.partitions` map (table, day) to the version's `stamp`; `day` is None for a state table.
     Days between the last build's as-of and this one's count as changed even where nothing landed, because a week
     without a sale is a row of zeros.
     """
@@ -115,7 +115,7 @@ def decide_window(as_of: date, selected: Versions, built: Built | None, project:
     if built.first_new_launch is not None and built.first_new_launch <= as_of:
         candidates.append(built.first_new_launch)
         reasons.append(f"products were added, the first launched on {built.first_new_launch}")
-    if any(day is None and built.partitions.get((t, day)) != known for (t, day), known in selected.items()):
+    if any(day is None and built.partitions.get((t, day)) != stamp for (t, day), stamp in selected.items()):
         reasons.append("tables that are delivered whole have changed")
     return Window(as_of, min(candidates), False, tuple(reasons))
 
@@ -130,7 +130,7 @@ def prepare(request: Request) -> Window:
     place = workspace(request.source, settings)
     path = _warehouse_path(place, settings)
     selected = landed.select(place, request.as_of)
-    versions = {(p.table, p.day): p.known for partitions in selected.values() for p in partitions}
+    versions = {(p.table, p.day): p.stamp for partitions in selected.values() for p in partitions}
     if not versions:
         raise NotAvailableError(
             f"Nothing of {request.source} has landed up to {request.as_of} in {place.landed}. Run `coldframe land`."
@@ -229,9 +229,9 @@ def dbt_env(place: Workspace, settings: Settings | None = None) -> dict[str, str
     """What dbt/profiles.yml and dbt itself read from the environment, for whoever runs the project."""
     settings = settings or get_settings()
     return {
-        "COLDFRAME_DBT_PATH": str(_warehouse_path(place, settings)),
-        "COLDFRAME_DBT_THREADS": str(settings.threads),
-        "COLDFRAME_DBT_MEMORY_LIMIT": settings.memory_limit,
+        "DBT_COLDFRAME_PATH": str(_warehouse_path(place, settings)),
+        "DBT_COLDFRAME_THREADS": str(settings.threads),
+        "DBT_COLDFRAME_MEMORY_LIMIT": settings.memory_limit,
         "DBT_LOG_PATH": str(_dbt_home(settings) / "logs"),
         # Unit tests look at the SQL, not at the data: they belong to the project's own tests.
         "DBT_EXCLUDE_RESOURCE_TYPES": "unit_test",
@@ -289,7 +289,7 @@ def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, li
     ).fetchall():
         return None
     [(project, until, clean)] = connection.execute("select project, until, clean from landed.built").fetchall()
-    partitions = connection.execute("select table_name, day, known from landed.built_partitions").fetchall()
+    partitions = connection.execute("select table_name, day, stamp from landed.built_partitions").fetchall()
     available = connection.execute("select table_name from landed.availability where available").fetchall()
     attributes = ", ".join(CARRIED)
     files = _file_list(p.path for p in selected["products"])
@@ -305,7 +305,7 @@ def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, li
         project=project,
         until=until,
         clean=clean,
-        partitions={(table, day): known for table, day, known in partitions},
+        partitions={(table, day): stamp for table, day, stamp in partitions},
         available=frozenset(table for (table,) in available),
         products_rewritten=rewritten,
         first_new_launch=first_launch,
@@ -338,8 +338,9 @@ def _show(
         )
     connection.execute(
         "create or replace table landed.pending_partitions as "
-        "select unnest($1::varchar[]) as table_name, unnest($2::date[]) as day, unnest($3::date[]) as known",
-        [[p.table for p in chosen], [p.day for p in chosen], [p.known for p in chosen]],
+        "select unnest($1::varchar[]) as table_name, unnest($2::date[]) as day, unnest($3::date[]) as known, "
+        "unnest($4::varchar[]) as stamp",
+        [[p.table for p in chosen], [p.day for p in chosen], [p.known for p in chosen], [p.stamp for p in chosen]],
     )
     connection.execute(
         "create or replace table landed.availability as "

@@ -34,7 +34,8 @@ def _open(url: str, settings: Settings) -> SQLBackend:
     except duckdb.IOException as error:
         if "lock" in str(error).lower():
             raise WarehouseBusyError(
-                f"Another process holds the warehouse {url}: {error}. Wait for the running step, or see `coldframe doctor`."
+                f"Another process holds the warehouse {url}: {error}. "
+                "Wait for the running step, or see `coldframe doctor`."
             ) from error
         raise
     if backend.name == "duckdb":

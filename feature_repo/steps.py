@@ -6,10 +6,11 @@ anywhere changes nothing. When this is wrong, models are served other numbers th
 """
 
 import hashlib
+import io
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from importlib.metadata import version
@@ -105,7 +106,9 @@ def _write(where: Workspace, snapshot: Snapshot, folder: Path) -> dict[str, Any]
         for (index,) in connection.execute(indices).fetchall():
             connection.execute(f'drop index "{index}"')
     limits = window(snapshot.as_of)
-    store.materialize(limits.start, limits.end)
+    # Feast prints in colour as it goes; what it did is checked and told by this step.
+    with redirect_stdout(io.StringIO()):
+        store.materialize(limits.start, limits.end)
     rows = {view.name: _verify(store, view, snapshot, limits, folder) for view in VIEWS}
     fresh = snapshot.query(f"select max(event_timestamp)::date::varchar from {VIEWS[0].table} where {limits.where}")
     return {

@@ -5,13 +5,12 @@ it writes SQLite. Whoever gets a store of the wrong folder serves another source
 """
 
 import os
-from functools import lru_cache
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from coldframe.errors import NotAvailableError
 from coldframe.paths import Workspace
 
 if TYPE_CHECKING:
@@ -40,20 +39,11 @@ def config(workspace: Workspace, folder: Path) -> dict[str, Any]:
 def open_store(workspace: Workspace, folder: Path) -> "FeatureStore":
     """A store that lies in `folder`, which must exist."""
     os.environ["FEAST_USAGE"] = "False"
+    # ibis 12 calls a method DuckDB 2 has renamed; nobody who reads our output can do anything about it.
+    warnings.filterwarnings("ignore", r"fetch_arrow_table\(\) is deprecated", DeprecationWarning)
     from feast import FeatureStore, RepoConfig
 
     return FeatureStore(config=RepoConfig(repo_path=folder, **config(workspace, folder)))
-
-
-@lru_cache(maxsize=1)
-def store(workspace: Workspace) -> "FeatureStore":
-    """The workspace's own store, one a process: two used in turn make every look-up ten times slower.
-
-    Raises NotAvailableError before the first materialization.
-    """
-    if not (workspace.features / REGISTRY).is_file():
-        raise NotAvailableError(f"No features of {workspace.source} are online yet. Run `coldframe materialize`.")
-    return open_store(workspace, workspace.features)
 
 
 def write_yaml(workspace: Workspace) -> Path:

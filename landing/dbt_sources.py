@@ -40,6 +40,7 @@ _RUN_TABLES: dict[str, tuple[str, dict[str, tuple[str, str]]]] = {
             "table_name": ("VARCHAR", "Table of the contract."),
             "day": ("DATE", "Day of the events; empty for a table that is delivered whole."),
             "known": ("DATE", "Day at whose end this version became known."),
+            "stamp": ("VARCHAR", "Changes whenever the version's file is replaced."),
         },
     ),
 }

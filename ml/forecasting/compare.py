@@ -15,12 +15,14 @@ SHARED = 0.5
 """Share of the challenger's windows the champion must have been back-tested on for its own forecasts to be used."""
 
 _SERVED = """
-    select level, coalesce(product_id, '') as product_id, category, region, cutoff, week_start, segment, actual, forecast
+    select
+        level, coalesce(product_id, '') as product_id, category, region, cutoff, week_start, segment, actual, forecast
     from read_parquet('{backtest}') as tested join read_parquet('{routes}') as chosen using (level, segment, model)
 """
 _BASE = """
     select level, coalesce(product_id, '') as product_id, category, region, cutoff, week_start, forecast
-    from read_parquet('{backtest}') as tested join (select distinct benchmark from read_parquet('{accuracy}')) on model = benchmark
+    from read_parquet('{backtest}') as tested
+    join (select distinct benchmark from read_parquet('{accuracy}')) on model = benchmark
 """
 _KEYS = "level, product_id, category, region, cutoff, week_start"
 

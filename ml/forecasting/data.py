@@ -35,7 +35,7 @@ class Panel:
 
     `series` has the columns product_id (None at category level), category, region, gmv (trailing 13 weeks) and
     gmv_per_unit, in the order of the rows of `units`. `units` is [series, week], NaN before a series began. `events`
-    has one row per week_start, region ('*': all) and kind with the names of its events; it reaches beyond the last week.
+    has one row per week_start, region ('*': all) and kind with the names of its events; it reaches past the last week.
     """
 
     level: Level
@@ -94,7 +94,7 @@ def check(names: pd.Series, rows: Floats, units: Floats, table: str) -> None:
 
 
 def _span(snapshot: Snapshot) -> tuple[date, date]:
-    """First and last complete week. The week in which the source's history began is incomplete unless it was a Monday."""
+    """First and last complete week. The week in which the source's history began is complete only from a Monday."""
     bounds = snapshot.query(
         """
         select

@@ -17,7 +17,6 @@ import pandas as pd
 
 from ml.forecasting.data import TRAILING, Ints, Level, Panel
 
-
 DENSE = ("top", "dense")
 """Segments that sell in most weeks."""
 

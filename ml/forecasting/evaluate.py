@@ -98,10 +98,8 @@ def backtest(panel: Panel, origins: Windows, rules: RouteRules) -> tuple[pd.Data
                     }
                 )
             )
-    rows = pd.concat(parts, ignore_index=True)
-    rows["segment"] = rows["segment"].astype("category")
-    rows["model"] = rows["model"].astype("category")
-    return rows, seconds
+    tested = pd.concat(parts, ignore_index=True)
+    return tested.astype({"segment": "category", "model": "category"}), seconds
 
 
 def accuracy(rows: pd.DataFrame, by: Iterable[str] = ("segment", "model")) -> pd.DataFrame:
@@ -229,7 +227,7 @@ def _groups(rows: pd.DataFrame, edges: Mapping[str, Floats]) -> pd.DataFrame:
 
 
 def _width(rows: pd.DataFrame) -> Floats:
-    weeks = rows["weeks"] if "weeks" in rows else 1.0
+    weeks = rows.get("weeks", 1.0)
     result: Floats = (rows["scale"] * weeks).to_numpy(dtype=float)
     return result
 

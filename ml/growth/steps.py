@@ -89,8 +89,8 @@ def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, p
     if not len(validated):
         weeks = known["scored_week"].nunique()
         warnings.append(
-            f"{weeks} weeks of launches have a known outcome; validation needs more than {data.QUARTER}. The scores are "
-            "not validated, and their intervals say so."
+            f"{weeks} weeks of launches have a known outcome; validation needs more than {data.QUARTER}. "
+            "The scores are not validated, and their intervals say so."
         )
     scores = _scores(launches, choice, calibration)
     table = evaluate.calibration_table(chosen) if len(chosen) else pd.DataFrame(columns=["group"])

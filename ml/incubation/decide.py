@@ -3,9 +3,10 @@
 Impressions are what a new product lives on. When this file is wrong, tomorrow's bestseller is never seen, or the
 budget goes to what has already proved it does not sell.
 
-Exposure follows top-two Thompson sampling (Russo 2020, "Simple Bayesian algorithms for best-arm identification", sec. 3)
-for a set of winners: half of it goes to those a draw from what is believed puts on top, half to their closest rivals.
-Giving everything to the highest chance finds far fewer of the true winners, because it never looks at the rest again.
+Exposure follows top-two Thompson sampling (Russo 2020, "Simple Bayesian algorithms for best-arm identification",
+sec. 3) for a set of winners: half of it goes to those a draw from what is believed puts on top, half to their closest
+rivals. Giving everything to the highest chance finds far fewer of the true winners, because it never looks at the
+rest again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -111,8 +112,8 @@ def expose(
     """Tomorrow's impressions of every launch; their sum never exceeds `budget`, and more budget never takes any away.
 
     Seeds share `seed_share` of the budget evenly, at most `seed_most` each; the rest goes to seeds and incubated
-    launches by propensity, within the caps of product and merchant. `seed` makes the draws repeatable. Fractions of impressions
-    are not handed out. Raises ConfigurationError for a negative budget or a launch named twice.
+    launches by propensity, within the caps of product and merchant. `seed` makes the draws repeatable. Fractions of
+    impressions are not handed out. Raises ConfigurationError for a negative budget or a launch named twice.
     """
     if budget < 0:
         raise ConfigurationError(f"The exposure budget is {budget}; it cannot be negative.")

@@ -74,5 +74,6 @@ def _fit(
     model.fit(pd.DataFrame({"ds": weeks[known], "y": units[known]}), seed=SEED)
     result: Floats = model.predict(pd.DataFrame({"ds": ahead}))["yhat"].to_numpy(dtype=float)
     # Otherwise Stan's files fill the temporary folder until the process ends (prophet#2253).
-    model.stan_backend.cleanup()
+    if model.stan_backend is not None:
+        model.stan_backend.cleanup()
     return result

@@ -70,7 +70,7 @@ def _training_rows(history: Panel, groups: "_Groups", horizon: int) -> tuple[Flo
     for origin in origins:
         state = _State(history, groups, int(origin))
         active = np.flatnonzero(state.recent > 0)
-        # Drawn by weight, because scikit-learn 1.9 takes three times as long to bin weighted rows as to learn from them.
+        # Drawn by weight: scikit-learn 1.9 takes three times as long to bin weighted rows as to learn from them.
         # Weighted draws without replacement: the largest keys log(weight) + Gumbel noise (Efraimidis & Spirakis 2006).
         keys = 0.5 * np.log(state.scale[active]) + rng.gumbel(size=len(active))
         drawn = active[np.argsort(-keys, kind="stable")[: max(1, ROWS // len(origins) // 4)]]
