@@ -58,7 +58,9 @@ class Launches:
     """Launches seen at the end of scoring weeks, sorted by week and product.
 
     `rows` has product_id, merchant_id, category, title, launched_on, scored_week (the last week known), the raw
-    features of FEATURES, gmv_so_far, buyers_so_far, and `label` (True/False; None while its quarter is not over).
+    features of FEATURES, gmv_so_far, buyers_so_far, bestseller_gmv (what the top tenth of its category sold at least
+    in the 13 weeks up to then; NaN where it has too few products), and `label` (True/False; None while its quarter is
+    not over).
     """
 
     rows: pd.DataFrame
@@ -100,12 +102,13 @@ def matrix(rows: pd.DataFrame, features: tuple[str, ...] = FEATURES) -> np.ndarr
     return np.column_stack(columns) if columns else np.empty((len(rows), 0))
 
 
-# `weekly` has a row for every week since a product's first sale, so thirteen rows are thirteen weeks.
+# `weekly` has a row for every week since a product's first sale, so thirteen rows are thirteen weeks. Money stays
+# decimal until it has been ranked: sums of doubles depend on the order of threads, and so would who is a bestseller.
 _SPINE = """
 with weekly as (
     select
         week_start, product_id, any_value(category) as category,
-        sum(units)::bigint as units, sum(gmv)::double as gmv, sum(buyers)::bigint as buyers
+        sum(units)::bigint as units, sum(gmv) as gmv, sum(buyers)::bigint as buyers
     from fct_product_week where days_elapsed = 7 group by week_start, product_id
 ),
 weeks as (select distinct week_start from weekly),
@@ -123,7 +126,7 @@ spine as (
 so_far as (
     select
         spine.product_id, spine.scored_week, sum(weekly.units)::bigint as units_so_far,
-        sum(weekly.gmv) as gmv_so_far, sum(weekly.buyers)::bigint as buyers_so_far
+        sum(weekly.gmv)::double as gmv_so_far, sum(weekly.buyers)::bigint as buyers_so_far
     from spine
     inner join weekly on spine.product_id = weekly.product_id
         and weekly.week_start between spine.launch_week and spine.scored_week
@@ -150,13 +153,16 @@ behind as (
     group by all having sum(weekly.gmv) > 0
 ),
 thresholds as (
-    select scored_week, category, quantile_cont(gmv, 1 - {top}) as threshold from behind group by all
+    select
+        scored_week, category, quantile_cont(gmv::double, 1 - {top}) as threshold, count(*) as products
+    from behind group by all
 )
 select
     spine.product_id, spine.merchant_id, spine.category, spine.title, spine.launched_on::timestamp as launched_on,
     spine.scored_week::timestamp as scored_week, spine.age,
     coalesce(so_far.units_so_far, 0) as units_so_far, coalesce(so_far.gmv_so_far, 0) as gmv_so_far,
     coalesce(so_far.buyers_so_far, 0) as buyers_so_far, coalesce(thresholds.threshold, 0) as threshold,
+    case when thresholds.products >= {least} then thresholds.threshold end as bestseller_gmv,
     case
         when spine.scored_week + 7 * {quarter} > (select max(week_start) from weeks) then null
         else coalesce(ranked.products >= {least} and ranked.place <= ceil({top} * ranked.products), false)

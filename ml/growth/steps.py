@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from coldframe import snapshots
 from coldframe.errors import NotAvailableError
@@ -26,6 +27,12 @@ from ml.registry import Registry, Release
 
 MODEL = "growth"
 _DIGITS = 6
+# The table `scores`, which incubation and assortment read.
+COLUMNS = (
+    *("product_id", "category", "merchant_id", "title", "launched_on", "age_weeks", "probability"),
+    *("probability_low", "probability_high", "rule_rank", "units_so_far", "gmv_so_far", "buyers_so_far"),
+    *("bestseller_gmv", "reasons"),
+)
 
 
 def growth(request: Request) -> StepResult:
@@ -145,12 +152,8 @@ def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -
     rows["of_category"] = rows.groupby("category")["product_id"].transform("size")
     rows["age_weeks"] = rows["age"]
     rows["reasons"] = [_reason(row) for row in rows.itertuples()]
-    columns = [
-        *("product_id", "category", "merchant_id", "title", "launched_on", "age_weeks", "probability"),
-        *("probability_low", "probability_high", "rule_rank", "units_so_far", "gmv_so_far", "buyers_so_far", "reasons"),
-    ]
     ordered = rows.sort_values(["probability", "product_id"], ascending=[False, True], ignore_index=True)
-    return ordered[columns].round({name: _DIGITS for name in columns if name.startswith("probability")})
+    return ordered[list(COLUMNS)].round({name: _DIGITS for name in COLUMNS if name.startswith("probability")})
 
 
 def _reason(row: Any) -> str:
@@ -169,11 +172,14 @@ def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
     """Lets the policy compare the log loss of the methods champion and challenger chose, with the base rate's beside.
 
     Both are scored on the challenger's weeks where the champion's method was validated there, else the challenger has
-    only the base rate to beat. A release without validation serves only where nothing else does.
+    only the base rate to beat. A release without validation serves only where nothing else does, and a champion whose
+    scores have other columns than today's counts as none: whoever reads them no longer could.
     """
     champion = registry.champion(MODEL)
     if champion is not None and champion.id == release.id:
         return None
+    if champion is not None and set(pq.read_schema(champion.file("scores")).names) != set(COLUMNS):
+        champion = None
     method = json.loads(release.artefact("summary.json"))["method"]
     name = f"{method}.log_loss"
     if name not in release.metrics:

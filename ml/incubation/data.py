@@ -1,6 +1,7 @@
 """Recent launches as the policy sees them: scores of the serving release, and the stage each had in the last plan."""
 
 from datetime import date
+from math import isnan
 
 import pandas as pd
 
@@ -21,6 +22,8 @@ def launches(scores: pd.DataFrame, previous: dict[str, Stage]) -> list[Launch]:
             chance_low=float(row["probability_low"]),
             chance_high=float(row["probability_high"]),
             buyers=int(row["buyers_so_far"]),
+            gmv=float(row["gmv_so_far"]),
+            bestseller_gmv=None if isnan(row["bestseller_gmv"]) else float(row["bestseller_gmv"]),
             previous=previous.get(row["product_id"]),
         )
         for row in scores.to_dict("records")

@@ -27,9 +27,10 @@ BUDGET, PRODUCT_CAP, MERCHANT_CAP, FLOOR, NONE = "budget", "product cap", "merch
 class Policy:
     """When a launch changes its stage, and what bounds its exposure.
 
-    Chances are of becoming a bestseller. `graduate_at`: the lower bound must reach it. `retire_below`: the upper bound
-    must lie below it. `least_buyers` and `least_weeks`: evidence without which nothing is decided; `retire_weeks`: no
-    launch is let go before. Caps are shares of the budget, `seed_share` is kept for seeds, at most `seed_most` each.
+    Chances are of becoming a bestseller. `graduate_at`: the lower bound must reach it, unless sales already prove it.
+    `retire_below`: the upper bound must lie below it. `least_buyers` and `least_weeks`: evidence without which nothing
+    is decided; `retire_weeks`: no launch is let go before. Caps are shares of the budget, `seed_share` is kept for
+    seeds, at most `seed_most` each.
     """
 
     graduate_at: float = 0.5
@@ -46,7 +47,11 @@ class Policy:
 
 @dataclass(frozen=True)
 class Launch:
-    """What is known of a recent launch. `chance` with its 80 % bounds; `previous` is its stage in the last plan."""
+    """What is known of a recent launch. `chance` with its 80 % bounds; `previous` is its stage in the last plan.
+
+    `gmv` is what it sold so far, `bestseller_gmv` what the top tenth of its category sold at least in the last quarter
+    (None: too few products to say).
+    """
 
     product_id: str
     merchant_id: str
@@ -55,6 +60,8 @@ class Launch:
     chance_low: float
     chance_high: float
     buyers: int
+    gmv: float = 0.0
+    bestseller_gmv: float | None = None
     previous: Stage | None = None
 
 
@@ -76,12 +83,14 @@ class Exposure:
 
 
 def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one return a rule)
-    """The stage of one launch: seed -> incubate -> graduate or retire, one step at a time.
+    """The stage of one launch: seed -> incubate -> graduate or retire.
 
-    Graduates stay, and so do the retired unless their upper bound has risen to twice the line they fell below. Too
-    little evidence leaves a launch where it is, undecided; that is never counted against it.
+    What has already sold like a bestseller graduates from anywhere; a chance moves a launch one step at a time, because
+    one good week moves a chance. Graduates stay, and so do the retired unless their upper bound has risen to twice the
+    line they fell below. Too little evidence leaves a launch where it is, undecided; that is never counted against it.
     """
     weeks = launch.age_weeks + 1
+    lived = "1 week" if weeks == 1 else f"{weeks} weeks"
     bounds = f"{launch.chance_low:.1%} – {launch.chance_high:.1%}"
     if launch.previous == "graduate":
         return Staging("graduate", "graduated before; it now competes with everything else")
@@ -90,10 +99,14 @@ def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one retu
             return Staging("retire", f"retired before, and its chance ({bounds}) has not come back")
         return Staging("incubate", f"retired before, but its chance has come back ({bounds})")
     if launch.buyers < policy.least_buyers or weeks < policy.least_weeks:
+        buyers = "1 buyer" if launch.buyers == 1 else f"{launch.buyers} buyers"
+        needed = f"{policy.least_buyers} buyers and {policy.least_weeks} weeks"
+        return Staging("seed", f"undecided: {buyers} in {lived}; deciding takes {needed}")
+    if launch.bestseller_gmv is not None and launch.gmv >= launch.bestseller_gmv > 0:
         return Staging(
-            "seed",
-            f"undecided: {launch.buyers} buyers in {weeks} weeks; deciding takes {policy.least_buyers} buyers and "
-            f"{policy.least_weeks} weeks",
+            "graduate",
+            f"sold {launch.gmv:,.0f} in {lived}, as much as its category's top tenth in a quarter "
+            f"({launch.bestseller_gmv:,.0f})",
         )
     if launch.chance_low >= policy.graduate_at:
         if launch.previous is None or launch.previous == "seed":
@@ -101,7 +114,7 @@ def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one retu
         return Staging("graduate", f"even the lower bound of its chance ({bounds}) reaches {policy.graduate_at:.0%}")
     if launch.chance_high < policy.retire_below:
         if weeks < policy.retire_weeks:
-            return Staging("incubate", f"its chance is small ({bounds}), but {weeks} weeks are too early to let it go")
+            return Staging("incubate", f"its chance is small ({bounds}), but {lived} are too early to let it go")
         return Staging("retire", f"even the upper bound of its chance ({bounds}) is below {policy.retire_below:.0%}")
     return Staging("incubate", f"its chance ({bounds}) neither reaches {policy.graduate_at:.0%} nor is it hopeless")
 

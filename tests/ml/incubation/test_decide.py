@@ -22,8 +22,10 @@ def launch(
     previous: Stage | None = "incubate",
     name: str = "p",
     merchant: str = "m",
+    gmv: float = 0.0,
+    line: float | None = 100.0,
 ) -> Launch:
-    return Launch(name, merchant, age, chance, low, high, buyers, previous)
+    return Launch(name, merchant, age, chance, low, high, buyers, gmv, line, previous)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def launch(
         (launch(0.7, 0.55, 0.8, previous=None), "incubate", "one step at a time"),
         (launch(0.7, 0.55, 0.8, previous="seed"), "incubate", "one step at a time"),
         (launch(0.7, 0.55, 0.8, buyers=4), "seed", "4 buyers"),
-        (launch(0.7, 0.55, 0.8, age=0), "seed", "1 weeks"),
+        (launch(0.7, 0.55, 0.8, age=0), "seed", "1 week;"),
         (launch(0.005, 0.001, 0.01), "retire", "upper bound"),
         (launch(0.005, 0.001, 0.03), "incubate", "neither"),
         (launch(0.005, 0.001, 0.01, age=3), "incubate", "too early"),
@@ -42,6 +44,11 @@ def launch(
         (launch(0.01, 0.0, 0.02, previous="graduate"), "graduate", "graduated before"),
         (launch(0.01, 0.0, 0.03, previous="retire"), "retire", "has not come back"),
         (launch(0.1, 0.05, 0.2, previous="retire"), "incubate", "has come back"),
+        (launch(0.1, 0.05, 0.2, previous=None, gmv=120), "graduate", "top tenth"),
+        (launch(0.1, 0.05, 0.2, previous=None, gmv=99), "incubate", "neither"),
+        (launch(0.1, 0.05, 0.2, gmv=120, buyers=1), "seed", "1 buyer in"),
+        (launch(0.1, 0.05, 0.2, gmv=120, line=None), "incubate", "neither"),
+        (launch(0.1, 0.05, 0.2, gmv=0, line=0.0), "incubate", "neither"),
     ],
 )
 def test_a_launch_is_staged_with_a_reason(case: Launch, expected: Stage, because: str) -> None:
