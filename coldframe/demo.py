@@ -213,13 +213,13 @@ def _plans(request: Request, told: Mapping[str, Told], console: Console) -> None
 
 
 def _addresses(server: Server, settings: Settings, told: Mapping[str, Told], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("Airflow", f"{server.url}  (user {USERNAME}, password {server.password})")
+    rows = [("Airflow", f"{server.url}  (user {USERNAME}, password {server.password})")]
     for step in told.values():
-        for name, link in step.result.get("links", {}).items():
-            table.add_row(f"{step.name}: {name}", link)
-    table.add_row("MLflow", f"mlflow ui --host 127.0.0.1 --backend-store-uri {settings.resolved_mlflow_url}")
-    console.print(table, soft_wrap=True)
+        rows += [(f"{step.name}: {name}", link) for name, link in step.result.get("links", {}).items()]
+    rows.append(("MLflow", f".venv/bin/mlflow ui --host 127.0.0.1 --backend-store-uri {settings.resolved_mlflow_url}"))
+    # No table: it would cut paths to the width of the terminal, and a cut path cannot be opened.
+    for name, where in rows:
+        console.print(f"{name:<27}{where}", soft_wrap=True, markup=False)
 
 
 def _leave(server: Server, console: Console, exit_when_done: bool) -> None:

@@ -218,7 +218,7 @@ def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bo
         reused=reused,
         warnings=tuple(warnings),
         facts=sums | {"tables": tables},
-        links={"quarantine": str(workspace(request.source).quarantine)},
+        links={"quarantine": str(workspace(request.source).quarantine)} if sums["quarantined"] else {},
     )
 
 

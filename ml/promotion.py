@@ -37,7 +37,8 @@ class Scores:
 class PromotionPolicy:
     """Shares of the loss compared with.
 
-    `gate`: least gain on the baseline. `margin`: least gain on a champion that knows the same facts. `refresh`: most
+    `gate`: least gain on the baseline; a first release need only not lose to it, because without one there is no plan
+    at all. `margin`: least gain on a champion that knows the same facts. `refresh`: most
     that a challenger that knows later facts may lose, because forecasts age. `harm`: most any segment may lose.
     """
 
@@ -98,8 +99,9 @@ def _objections(champion: Scores | None, challenger: Scores, policy: PromotionPo
         return [f"no usable loss for {', '.join(broken)}"]
     against = []
     gain = _gain(challenger.baseline_loss, challenger.loss)
-    if gain < policy.gate:
-        against.append(f"gains {gain:.1%} on the baseline; the gate asks for {policy.gate:.1%}")
+    gate = 0.0 if champion is None else policy.gate
+    if gain < gate:
+        against.append(f"gains {gain:.1%} on the baseline; the gate asks for {gate:.1%}")
     if champion is None or not math.isfinite(champion.loss):
         return against
     newer = challenger.as_of > champion.as_of

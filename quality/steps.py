@@ -36,7 +36,12 @@ def audit_landed(request: Request) -> StepResult:
         frames = _ask(landed_suite(request.as_of, available), lambda sql: connection.execute(sql).df())
     verdict = judge(where, "landed", request.as_of, frames, get_settings().keep_snapshots, request.force)
     verdict.refuse_if_critical()
-    return _result("audit_landed", verdict, verdict.summary, reused=verdict.reused)
+    result = _result("audit_landed", verdict, verdict.summary, reused=verdict.reused)
+    missing = [table.name for table in contract.TABLES if table.name not in available]
+    if missing:
+        reported = {"not_available": f"the source has no {', '.join(missing)}"}
+        result = result.model_copy(update={"facts": result.facts | reported})
+    return result
 
 
 def publish(request: Request) -> StepResult:

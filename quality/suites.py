@@ -48,6 +48,11 @@ def none_of(column: str, severity: Severity, advice: str) -> Expectation:
     return between(column, severity, advice, maximum=0)
 
 
+def filled(column: str, severity: Severity, advice: str) -> Expectation:
+    """For measures of which none may be empty: Great Expectations skips empty ones, and a NaN is one of them."""
+    return Expectation("expect_column_values_to_not_be_null", {"column": column}, severity, advice)
+
+
 def landed_suite(as_of: date, available: Sequence[str]) -> tuple[Question, ...]:
     """Questions about what landed. `available` are the contract tables that have at least one version.
 
@@ -205,7 +210,11 @@ def _feeds(as_of: date, available: Sequence[str]) -> list[Question]:
         for t in feeds
     )
     advice = "Nothing came for two weeks, so the features made from it fade to zero."
-    question = Question("feeds", sql, (between("silent_days", "warning", advice, maximum=SILENT_FEED_DAYS),))
+    expectations = (
+        between("silent_days", "warning", advice, maximum=SILENT_FEED_DAYS),
+        filled("silent_days", "warning", "The table has landed without a single row. Deliver it, or leave it out."),
+    )
+    question = Question("feeds", sql, expectations)
     return [question] if feeds else []
 
 
@@ -260,9 +269,7 @@ def _lines(week: date) -> Question:
     expectations = []
     for column in contract.ORDER_LINES.columns:
         if not column.nullable:
-            expectations.append(
-                Expectation("expect_column_values_to_not_be_null", {"column": column.name}, "critical", advice)
-            )
+            expectations.append(filled(column.name, "critical", advice))
         if column.minimum is not None or column.maximum is not None:
             expectations.append(between(column.name, "critical", advice, column.minimum, column.maximum))
         if column.values:
@@ -276,7 +283,7 @@ def _lines(week: date) -> Question:
         "order_lines_of_last_week",
         f"""
         select order_id || '/' || line_number as {SUBJECT}, {columns}
-        from order_lines where ordered_at >= date '{week}'
+        from order_lines where ordered_at >= date '{week}' or ordered_at is null
         qualify row_number() over (order by hash(order_id, line_number)) <= {SLICE_ROWS}
         order by 1
         """,
@@ -353,6 +360,7 @@ def _reconciliation(names: dict[str, str], accepted_gmv: str, accepted_lines: in
         " union all ".join(sums),
         (
             between("gmv_off_by", "critical", advice, 0, 0),
+            filled("gmv_off_by", "critical", "A sum of GMV is not a number."),
             between("lines_off_by", "critical", "Landed lines are missing or repeated in the marts.", 0, 0),
         ),
     )
@@ -419,8 +427,9 @@ def _panel(names: dict[str, str], as_of: date, last_week: date) -> Question:
             from (
                 select
                     count(*) as number_of_weeks, min(week_start) as first_week,
-                    count(*) filter (where units < 0 or gmv < 0) as negative,
-                    count(*) filter (where (days_elapsed = 7) <> (week_start <= date '{last_week}')) as unfinished
+                    count(*) filter (where coalesce(units < 0 or gmv < 0, true)) as negative,
+                    count(*) filter (where (days_elapsed = 7) is distinct from (week_start <= date '{last_week}'))
+                        as unfinished
                 from {names[name]} group by {", ".join(key)}
             )
             """
@@ -428,7 +437,7 @@ def _panel(names: dict[str, str], as_of: date, last_week: date) -> Question:
         ),
         (
             none_of("series_with_gaps", "critical", "A week without a sale must be a zero, or forecasts skip it."),
-            none_of("rows_below_zero", "critical", "Units and GMV cannot be negative. Mend the model."),
+            none_of("rows_below_zero", "critical", "Units and GMV cannot be negative or missing. Mend the model."),
             none_of("weeks_with_wrong_days_elapsed", "critical", "A part of a week would be learned as a whole one."),
         ),
     )
@@ -436,16 +445,20 @@ def _panel(names: dict[str, str], as_of: date, last_week: date) -> Question:
 
 def _feature_rows(names: dict[str, str], last_week: date) -> Question:
     known = last_week + timedelta(days=7)
+    # A shop in its first days has no complete week, so nothing could be known at the end of one.
+    rows = f"if((select min(week_start) from {names['fct_category_week']}) <= date '{last_week}', count(*), null)"
     return Question(
         "features",
         " union all ".join(
             f"""
             select
                 '{name}' as {SUBJECT},
-                {"count(*)" if name == "ftr_product_week" else "null"} as rows_last_week_products,
-                {"count(*)" if name != "ftr_product_week" else "null"} as rows_last_week_others,
+                {rows if name == "ftr_product_week" else "null"} as rows_last_week_products,
+                {rows if name != "ftr_product_week" else "null"} as rows_last_week_others,
                 (select count(*) from {table} where event_timestamp > timestamp '{known}') as rows_from_the_future,
-                (select count(*) from {table} where created_timestamp < event_timestamp) as rows_known_too_early
+                (
+                    select count(*) from {table} where coalesce(created_timestamp < event_timestamp, true)
+                ) as rows_known_too_early
             from {table} where event_timestamp = timestamp '{known}'
             """
             for name, table in names.items()
@@ -470,7 +483,10 @@ def _feature_nulls(table: str, columns: Sequence[str], last_week: date) -> Quest
             '{table.rsplit(".", maxsplit=1)[-1]}.{column}' as {SUBJECT},
             avg(cast({column} is null as int)) filter (where event_timestamp = timestamp '{known}') as null_share,
             avg(cast({column} is null as int)) filter (where event_timestamp < timestamp '{known}') as usual_share,
-            count(*) filter (where event_timestamp = timestamp '{known}') as fresh
+            count(*) filter (where event_timestamp = timestamp '{known}') as fresh,
+            count(*) filter (
+                where typeof({column}) in ('DOUBLE', 'FLOAT') and not isfinite(try_cast({column} as double))
+            ) as rows_not_finite
         from recent
         """
         for column in columns
@@ -485,8 +501,12 @@ def _feature_nulls(table: str, columns: Sequence[str], last_week: date) -> Quest
         )
         select
             {SUBJECT}, null_share, usual_share,
-            if(fresh >= {JUDGEABLE}, null_share - usual_share, null) as jump_in_nulls
+            if(fresh >= {JUDGEABLE}, null_share - usual_share, null) as jump_in_nulls,
+            rows_not_finite
         from ({measured})
         """,
-        (between("jump_in_nulls", "warning", advice, maximum=NULL_JUMP),),
+        (
+            between("jump_in_nulls", "warning", advice, maximum=NULL_JUMP),
+            none_of("rows_not_finite", "critical", "A feature is infinite or not a number. Mend the division in dbt."),
+        ),
     )

@@ -20,8 +20,8 @@ from coldframe.errors import NotAvailableError
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.growth import data, evaluate
-from ml.growth.decide import Choice, Evidence, choose
-from ml.growth.model import METHODS, Calibration, calibrate, fit
+from ml.growth.decide import LEAST_BESTSELLERS, Choice, Evidence, choose
+from ml.growth.model import METHODS, RULE_METHOD, Calibration, calibrate, fit
 from ml.promotion import PromotionDecision, Scores, decide_promotion
 from ml.registry import Registry, Release
 
@@ -172,8 +172,8 @@ def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
     """Lets the policy compare the log loss of the methods champion and challenger chose, with the base rate's beside.
 
     Both are scored on the challenger's weeks where the champion's method was validated there, else the challenger has
-    only the base rate to beat. A release without validation serves only where nothing else does, and a champion whose
-    scores have other columns than today's counts as none: whoever reads them no longer could.
+    only the base rate to beat. A release that cannot be judged serves only where none that could does, and a champion
+    whose scores have other columns than today's counts as none: whoever reads them no longer could.
     """
     champion = registry.champion(MODEL)
     if champion is not None and champion.id == release.id:
@@ -182,9 +182,9 @@ def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
         champion = None
     method = json.loads(release.artefact("summary.json"))["method"]
     name = f"{method}.log_loss"
-    if name not in release.metrics:
-        reasons = ("no launch's outcome can be validated yet",)
-        if champion is not None and champion.metrics:
+    if not _judged(release):
+        reasons = (f"fewer than {LEAST_BESTSELLERS} bestsellers among validated launches are too few to judge by",)
+        if champion is not None and _judged(champion):
             return PromotionDecision("keep", reasons, {}, release.id[-12:])
         decision = PromotionDecision("promote", (*reasons, "and nothing validated serves"), {}, release.id[-12:])
     else:
@@ -200,6 +200,10 @@ def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
     if decision.action == "promote":
         registry.promote(MODEL, release, decision)
     return decision
+
+
+def _judged(release: Release) -> bool:
+    return release.metrics.get(f"{RULE_METHOD}.bestsellers", 0) >= LEAST_BESTSELLERS
 
 
 def _picture(table: pd.DataFrame, method: str) -> bytes:

@@ -95,6 +95,7 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "objective": "margin",
         "service_level": "0.9",
         "new_product_share": "0.2",
+        "merchant_share": "0.5",
         "must_keep": ("p1", "p2"),
         "must_drop": ("p3",),
         "exposure_budget": "500",

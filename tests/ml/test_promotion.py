@@ -38,9 +38,19 @@ def test_a_first_release_that_beats_the_baseline_is_promoted() -> None:
     assert decide_promotion(None, CHALLENGER).action == "promote"
 
 
+def test_a_first_release_serves_even_if_it_is_no_better_than_the_baseline() -> None:
+    assert decide_promotion(None, replace(CHALLENGER, loss=CHALLENGER.baseline_loss)).action == "promote"
+
+
 def test_a_first_release_that_loses_to_the_baseline_is_blocked() -> None:
-    decision = decide_promotion(None, replace(CHALLENGER, loss=0.79))
+    decision = decide_promotion(None, replace(CHALLENGER, loss=CHALLENGER.baseline_loss + 0.01))
     assert decision.action == "keep"
+    assert decision.reasons == ("gains -1.2% on the baseline; the gate asks for 0.0%",)
+
+
+def test_a_challenger_that_hardly_beats_the_baseline_is_blocked_where_a_champion_serves() -> None:
+    champion = replace(CHAMPION, loss=0.9, segment_losses={})
+    decision = decide_promotion(champion, replace(CHALLENGER, loss=0.79))
     assert decision.reasons == ("gains 1.2% on the baseline; the gate asks for 2.0%",)
 
 

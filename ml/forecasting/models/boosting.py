@@ -15,8 +15,13 @@ SEED = 20170101
 ROWS = 100_000
 """Training rows drawn in all, more from series that sell more."""
 ORIGINS = 12
-FIRST_ORIGIN = 4
-"""Weeks a first training origin has seen."""
+FIRST_ORIGIN = 8
+"""Weeks a first training origin has seen, where the history has more; a level of fewer weeks is mostly noise."""
+REPEATS = 4
+"""Most weeks ahead drawn of one series at one origin. Where there are series enough it is one: a leaf that holds one
+product many times learns its luck, and the assortment then chooses the luckiest."""
+LEAST_WEEKS = 6
+"""Below it there is nothing to learn from, and the scale is the forecast."""
 SEASON = 52
 MOST_AHEAD = 53
 
@@ -27,16 +32,16 @@ def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
     from threadpoolctl import threadpool_limits
 
     weeks = history.units.shape[1]
-    if len(rows) == 0 or weeks < FIRST_ORIGIN + 2 or not np.nansum(history.units[:, -TRAILING:]):
+    if len(rows) == 0 or weeks < LEAST_WEEKS or not np.nansum(history.units[:, -TRAILING:]):
         return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
     groups = _Groups(history)
     features, target = _training_rows(history, groups, horizon)
     model = HistGradientBoostingRegressor(
         loss="poisson",
-        max_iter=80,
+        max_iter=60,
         learning_rate=0.1,
-        max_leaf_nodes=31,
-        min_samples_leaf=50,
+        max_leaf_nodes=15,
+        min_samples_leaf=200,
         l2_regularization=1.0,
         random_state=SEED,
     )
@@ -65,7 +70,8 @@ def scale(units: Floats) -> Floats:
 def _training_rows(history: Panel, groups: "_Groups", horizon: int) -> tuple[Floats, Floats]:
     weeks = history.units.shape[1]
     rng = np.random.default_rng(SEED)
-    origins = np.unique(np.linspace(FIRST_ORIGIN, weeks - 1, ORIGINS).astype(int))
+    origins = np.unique(np.linspace(min(FIRST_ORIGIN, weeks - 2), weeks - 1, ORIGINS).astype(int))
+    quota = ROWS // len(origins)
     parts: list[tuple[Floats, Floats]] = []
     for origin in origins:
         state = _State(history, groups, int(origin))
@@ -73,8 +79,8 @@ def _training_rows(history: Panel, groups: "_Groups", horizon: int) -> tuple[Flo
         # Drawn by weight: scikit-learn 1.9 takes three times as long to bin weighted rows as to learn from them.
         # Weighted draws without replacement: the largest keys log(weight) + Gumbel noise (Efraimidis & Spirakis 2006).
         keys = 0.5 * np.log(state.scale[active]) + rng.gumbel(size=len(active))
-        drawn = active[np.argsort(-keys, kind="stable")[: max(1, ROWS // len(origins) // 4)]]
-        for _ in range(4):
+        drawn = active[np.argsort(-keys, kind="stable")[:quota]]
+        for _ in range(np.clip(quota // max(1, len(active)), 1, REPEATS)):
             ahead = rng.integers(1, min(horizon, weeks - origin) + 1, size=len(drawn))
             truth = history.units[drawn, origin + ahead - 1]
             parts.append((state.features(drawn, ahead), truth / state.scale[drawn]))

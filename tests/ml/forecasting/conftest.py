@@ -14,6 +14,8 @@ import pytest
 
 from coldframe.paths import Workspace
 from ml.forecasting.data import Floats, Level, Panel
+from ml.forecasting.decide import RouteRules
+from ml.forecasting.learn import Learned, Plan, learn
 
 FIRST = date(2017, 1, 2)
 
@@ -51,6 +53,44 @@ def shop() -> Callable[..., Panel]:
         return make_panel(rng.poisson(rates, (series, weeks)), level, [f"c{i % 12}" for i in range(series)])
 
     return make
+
+
+def make_market(weeks: int = 38) -> dict[Level, Panel]:
+    """Both levels with every segment: sold daily, now and then, hardly ever, lately launched, no longer."""
+    rng = np.random.default_rng(5)
+    products = rng.poisson(np.geomspace(0.1, 25, 60)[:, None], (60, weeks)).astype(float)
+    products[5:20, : weeks - 5] = np.nan
+    products[20:30, : weeks - 18] = np.nan
+    products[30:34, weeks - 16 :] = 0.0
+    categories = rng.poisson(np.geomspace(0.4, 60, 20)[:, None], (20, weeks)).astype(float)
+    categories[4, : weeks - 4] = np.nan
+    categories[6, weeks - 16 :] = 0.0
+    return {
+        "category_region": make_panel(categories),
+        "product_region": make_panel(products, "product_region", [f"c{i % 20}" for i in range(60)]),
+    }
+
+
+def make_plan(panels: dict[Level, Panel]) -> Plan:
+    """Ten weeks ahead, of which the last eight are the season; one category is worth Prophet's time."""
+    ahead = panels["category_region"].ahead(10)
+    season = tuple(week.date() for week in ahead[2:])
+    return Plan(horizon=10, season="spring", season_weeks=season, routes=RouteRules(top_series=1))
+
+
+@pytest.fixture(scope="session")
+def market() -> dict[Level, Panel]:
+    return make_market()
+
+
+@pytest.fixture(scope="session")
+def plan(market: dict[Level, Panel]) -> Plan:
+    return make_plan(market)
+
+
+@pytest.fixture(scope="session")
+def learned(market: dict[Level, Panel], plan: Plan) -> Learned:
+    return learn(market, plan)
 
 
 def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> None:
