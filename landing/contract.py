@@ -103,6 +103,7 @@ PRODUCTS = Table(
         Column("subcategory", Type.TEXT, "Finer group within the category."),
         Column("brand", Type.TEXT, "Brand; 'unbranded' where there is none."),
         _money("list_price", "Regular price of one unit.", nullable=True),
+        _money("unit_cost", "What one unit costs the seller; plans by margin need it.", nullable=True),
         Column("launched_on", Type.DATE, "First day on sale, where the source knows it.", nullable=True),
     ),
 )

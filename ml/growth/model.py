@@ -77,7 +77,10 @@ def fit(method: str, rows: pd.DataFrame) -> Fitted:
         return Fitted(method, base_rate, None)
     build, features = METHODS[method]
     classifier = build()
-    classifier.fit(matrix(rows, features), y)
+    X = matrix(rows, features)
+    # scikit-learn 1.9's boosting cannot bin a feature nobody has; a constant is never split on.
+    X[:, np.isnan(X).all(axis=0)] = 0
+    classifier.fit(X, y)
     return Fitted(method, base_rate, classifier)
 
 

@@ -14,5 +14,6 @@ select
     trim(subcategory) as subcategory,
     trim(brand) as brand,
     list_price,
+    unit_cost,
     launched_on
 from products

@@ -37,6 +37,7 @@ select
     products.subcategory,
     products.brand,
     cast(products.list_price as double) as list_price,
+    cast(products.unit_cost as double) as unit_cost,
     coalesce(products.launched_on, sales.first_sold_on) as launched_on,
     case
         when products.launched_on is not null then 'declared'
