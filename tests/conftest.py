@@ -32,6 +32,7 @@ def write_tiny_shop(folder: Path, days: int = DAYS) -> Path:
             "subcategory": [f"sub{i % 5}" for i in number],
             "brand": [f"brand{i % 6}" for i in number],
             "list_price": price,
+            "unit_cost": np.round(price * 0.6, 2),
         }
     ).to_csv(folder / "products.csv", index=False)
     pd.DataFrame({"merchant_id": [f"m{i}" for i in range(4)], "name": [f"Merchant {i}" for i in range(4)]}).to_csv(

@@ -90,6 +90,20 @@ def test_a_second_run_of_everything_changes_nothing(copy_of_undisturbed: Path, t
     assert {p.plan_id for p in Ledger.open().plans(source="files")} == before
 
 
+def test_a_plan_keeps_the_rules_it_was_asked_for(copy_of_undisturbed: Path, tiny_shop: Path) -> None:
+    rules = {"objective": "margin", "options": 3, "must_keep": ["p05"], "must_drop": ["p01"], "merchant_share": 0.4}
+    result = execute("assortment", request(tiny_shop, **rules))
+    lines = Ledger.open().lines(result.facts["plan_id"])
+    ranged = [line for line in lines if line.action == "range"]
+    cells = {(line.region, line.category) for line in ranged}
+    assert all(sum((line.region, line.category) == cell for line in ranged) <= 3 for cell in cells)
+    kept = [line for line in lines if line.product_id == "p05"]
+    assert kept and all(line.action == "range" and "must-keep" in line.binding_constraint for line in kept)
+    assert {line.action for line in lines if line.product_id == "p01"} == {"drop"}
+    assert "merchant cap" in {line.binding_constraint for line in ranged}
+    assert all("expected margin" in line.reason for line in lines)
+
+
 def test_a_run_sees_nothing_later_than_its_as_of(
     tiny_shop: Path, tmp_path: Path, installation: Callable[..., Path]
 ) -> None:
