@@ -133,7 +133,9 @@ def _verify(store: "FeatureStore", view: "View", snapshot: Snapshot, limits: Win
     sample = snapshot.query(
         f"""
         select * exclude (event_timestamp, created_timestamp) from {view.table} where {limits.where}
-        qualify row_number() over (partition by {view.key} order by event_timestamp desc) = 1
+        qualify row_number() over (
+            partition by {view.key} order by event_timestamp desc, created_timestamp desc
+        ) = 1
         order by hash({view.key}) limit {SAMPLE}
         """
     )

@@ -184,7 +184,7 @@ def _judge(gate: str, as_of: date, frames: Sequence[Frame], docs: Path) -> tuple
         },
     )
     source = context.data_sources.add_pandas(gate)
-    # The clock has no part in an audit: the same facts give the same pages.
+    # The clock has no part in an audit: the same facts give the same verdict, under the same names.
     run_id = RunIdentifier(run_name=as_of.isoformat(), run_time=datetime.combine(as_of, time(), UTC))
     failures: list[Failure] = []
     judged = 0
@@ -231,7 +231,8 @@ def _failure(frame: Frame, result: "ExpectationValidationResult") -> Failure:
     if "observed_value" in found:
         observed = str(found["observed_value"])
     elif values:
-        observed = ", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in dict.fromkeys(values))
+        shown = ("missing" if pd.isna(v) else f"{v:.4g}" if isinstance(v, float) else str(v) for v in values)
+        observed = ", ".join(dict.fromkeys(shown))
     elif found.get("unexpected_count"):
         observed = "missing"
     else:

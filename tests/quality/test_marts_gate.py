@@ -52,13 +52,14 @@ def test_gmv_in_any_mart_that_is_off_by_a_cent_stops_the_publication(house: Any)
     assert "is 0.01 (fct_category_week, fct_merchant_week, fct_order_lines and 2 more)" in message
 
 
-@pytest.mark.parametrize("wrong", ["'nan'", "'inf'"])
-def test_gmv_that_is_not_a_number_stops_the_publication(house: Any, wrong: str) -> None:
+def test_gmv_that_is_not_a_number_stops_the_publication(house: Any) -> None:
+    """Great Expectations takes a NaN for an empty value, and passes what is empty."""
+    house.unconstrained("fct_merchant_week")
     house.tamper(
         "alter table fct_merchant_week alter gmv type double",
-        f"update fct_merchant_week set gmv = {wrong} where rowid = 1",
+        "update fct_merchant_week set gmv = 'nan' where rowid = 1",
     )
-    house.stops(STEP, "reconciliation.gmv_off_by")
+    assert "is missing (fct_merchant_week)" in house.stops(STEP, "reconciliation.gmv_off_by")
 
 
 def test_a_cancelled_line_lost_on_the_way_stops_the_publication(house: Any) -> None:
@@ -102,10 +103,8 @@ def test_a_week_without_a_sale_that_is_missing_instead_of_zero_stops_the_publica
 
 
 def test_negative_or_missing_units_stop_the_publication(house: Any) -> None:
+    house.unconstrained("fct_merchant_week")
     house.tamper(
-        "create table replaced as from fct_merchant_week",
-        "drop table fct_merchant_week",
-        "alter table replaced rename to fct_merchant_week",
         "update fct_merchant_week set units = -1 where rowid = 1",
         "update fct_merchant_week set units = null where rowid = 2",
     )

@@ -1,8 +1,8 @@
 """A forecaster of one's own, as docs/add-a-model.md shows it: the last level, carried on by the mean weekly change."""
 
+# --8<-- [start:model]
 import numpy as np
 
-# --8<-- [start:model]
 from ml.forecasting.data import TRAILING, Floats, Ints, Panel
 
 

@@ -96,7 +96,9 @@ def test_every_candidate_of_a_segment_is_tested_on_the_same_weeks_as_the_benchma
     for level, rows in tested.items():
         for segment, part in rows.groupby("segment"):
             candidates = models.CANDIDATES[(level, str(segment))]
-            weeks = {name: set(zip(m["series"], m["cutoff"], m["horizon"], strict=True)) for name, m in part.groupby("model")}
+            weeks = {
+                name: set(zip(m["series"], m["cutoff"], m["horizon"], strict=True)) for name, m in part.groupby("model")
+            }
             assert set(weeks) == set(candidates) | (set() if segment == "dormant" else {"naive"})
             assert len({frozenset(w) for w in weeks.values()}) == 1
 
@@ -146,7 +148,9 @@ def test_a_series_that_never_changed_is_left_out_of_rmsse_and_counted() -> None:
 
 
 def test_a_measure_without_anything_to_divide_by_is_no_number() -> None:
-    measured = evaluate.accuracy(scored(horizon=[1, 2], actual=[0.0, 0.0], forecast=[1.0, 0.0], step=[0.0, 0.0])).iloc[0]
+    measured = evaluate.accuracy(scored(horizon=[1, 2], actual=[0.0, 0.0], forecast=[1.0, 0.0], step=[0.0, 0.0])).iloc[
+        0
+    ]
     assert measured[["wape", "bias", "rmsse"]].isna().all()
 
 

@@ -64,5 +64,7 @@ def test_the_example_cannot_see_the_future_either(with_drift: None, panel: Calla
     made = panel(np.random.default_rng(8).poisson(20, (3, 40)))
     absurd = made.units.copy()
     absurd[:, 30:] = 1e6
-    ahead = [models.run(p.until(30), {"drift": np.arange(3)}, 4)["drift"].units for p in (made, replace(made, units=absurd))]
+    ahead = [
+        models.run(p.until(30), {"drift": np.arange(3)}, 4)["drift"].units for p in (made, replace(made, units=absurd))
+    ]
     assert np.array_equal(*ahead)

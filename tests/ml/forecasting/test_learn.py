@@ -1,6 +1,7 @@
 """A release is what its back-test says: who serves, how well, how wide, and the same bytes each time."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 
 import duckdb
@@ -66,9 +67,7 @@ def test_the_champion_of_each_segment_is_the_one_the_backtest_names(learned: Lea
     assert (served["model"].to_numpy() == routes[list(zip(served["level"], served["segment"], strict=True))]).all()
 
 
-def test_whichever_model_wins_the_backtest_serves(
-    market: Market, plan: Plan, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whichever_model_wins_the_backtest_serves(market: Market, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     """The winner is planted: a model that knows the truth of the panel it was cut from."""
     truth = market["category_region"].units
 
@@ -200,3 +199,17 @@ def test_duckdb_reads_a_release_without_help(learned: Learned) -> None:
     forecasts = learned.tables["forecasts"]
     found = duckdb.query("select typeof(week_start), typeof(units), count(*) from forecasts group by all").fetchall()
     assert found == [("DATE", "DOUBLE", forecasts.num_rows)]
+
+
+def test_with_two_years_of_history_the_bar_is_the_same_week_of_last_year(
+    plan: Plan, panel: Callable[..., Panel]
+) -> None:
+    season = 20 + 15 * np.sin(2 * np.pi * np.arange(110) / 52)
+    history = panel(np.random.default_rng(6).poisson(season, (20, 110)))
+    weeks = tuple(week.date() for week in history.ahead(8))
+    accuracy = frame(learn({"category_region": history}, replace(plan, season_weeks=weeks)), "accuracy").set_index(
+        ["segment", "model"]
+    )
+    assert set(accuracy["benchmark"]) == {"snaive"}
+    assert accuracy["fva_vs_snaive"]["dense", "snaive"] == 0
+    assert accuracy["fva_vs_snaive"]["dense", "window_mean"] < 0

@@ -8,7 +8,7 @@ import pytest
 
 from coldframe.errors import ColdframeError
 from ml.forecasting.data import Floats, Ints, Panel
-from ml.forecasting.models import CAP, MODELS, benchmark, run
+from ml.forecasting.models import CAP, MODELS, benchmark, boosting, run
 from ml.forecasting.models.boosting import scale
 
 H = 8
@@ -116,3 +116,44 @@ def test_the_scale_of_a_young_series_is_drawn_towards_the_others(panel: Callable
     units = np.full((3, 20), 2.0)
     units[0, :-1], units[0, -1] = np.nan, 20.0
     assert scale(panel(units).units).tolist() == [11.0, 2.0, 2.0]
+
+
+def test_in_sum_the_trees_keep_the_share_that_was_kept_before(panel: Callable[..., Panel]) -> None:
+    """As many products go out of sale for good as are launched; those on sale must not be forecast as if all stayed."""
+    rng = np.random.default_rng(6)
+    begins, weeks = rng.integers(-80, 28, 3000), np.arange(36)
+    ends = begins + rng.geometric(1 / 20, 3000)
+    units = rng.poisson(4, (3000, 36)).astype(float)
+    units[weeks >= ends[:, None]] = 0.0
+    units[weeks < begins[:, None]] = np.nan
+    history = panel(units[:, :28], "product_region", [f"c{i % 9}" for i in range(3000)])
+    sold = np.nansum(units[:, 28:])
+    assert forecast("hgb", history).sum() == pytest.approx(sold, rel=0.1)
+    assert forecast("window_mean", history).sum() > 1.2 * sold
+
+
+def test_a_second_year_is_forecast_with_the_season_of_the_first(panel: Callable[..., Panel]) -> None:
+    """Neither may an origin that had not seen a year stop the training, nor a steady share flatten the season."""
+    year = 20 + 15 * np.sin(2 * np.pi * np.arange(112) / 52)
+    history = panel(np.random.default_rng(6).poisson(year, (300, 112))[:, :104])
+    assert forecast("hgb", history).sum() > 1.8 * forecast("window_mean", history).sum()
+
+
+def test_the_sum_is_corrected_by_a_quarter_at_most(
+    panel: Callable[..., Panel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = panel(np.random.default_rng(6).poisson(6, (100, 30)))
+    monkeypatch.setattr(boosting, "_kept", lambda history, horizon: 0.0)
+    least = forecast("hgb", history).sum()
+    monkeypatch.setattr(boosting, "_kept", lambda history, horizon: 50.0)
+    assert least / forecast("hgb", history).sum() == pytest.approx(0.75 / 1.25)
+
+
+def test_a_lucky_quarter_is_not_forecast_to_go_on(panel: Callable[..., Panel]) -> None:
+    """All products sell alike; those that sold most lately did so by luck, and an assortment picks just those."""
+    units = np.random.default_rng(6).poisson(1.0, (2000, 40))
+    history = panel(units[:, :32], "product_region", [f"c{i % 9}" for i in range(2000)])
+    luckiest = np.argsort(-units[:, 19:32].sum(axis=1))[:200]
+    sold = units[luckiest, 32:].sum()
+    assert forecast("hgb", history)[luckiest].sum() < 1.25 * sold
+    assert forecast("window_mean", history)[luckiest].sum() > 1.4 * sold

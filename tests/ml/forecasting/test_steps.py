@@ -20,15 +20,15 @@ Sales = Callable[..., pd.DataFrame]
 
 
 @pytest.fixture(autouse=True)
-def no_prophet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests do not depend on who forecasts, and Prophet has tests of its own."""
-    monkeypatch.setitem(models.CANDIDATES, ("category_region", "top"), ("window_mean",))
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests do not depend on who forecasts; the slow ones have tests of their own."""
+    for (level, segment), candidates in list(models.CANDIDATES.items()):
+        kept = tuple(name for name in candidates if name in ("zero", "window_mean", "hgb"))
+        monkeypatch.setitem(models.CANDIDATES, (level, segment), kept)
 
 
 def run(workspace: Workspace, as_of: date = AS_OF, force: bool = False, season: str = SEASON) -> StepResult:
-    return steps.forecast(
-        Request(source=workspace.source, as_of=as_of, force=force, season=season, horizon_weeks=8)
-    )
+    return steps.forecast(Request(source=workspace.source, as_of=as_of, force=force, season=season, horizon_weeks=8))
 
 
 def contents(release: Path) -> dict[str, bytes]:
@@ -78,7 +78,9 @@ def test_a_new_snapshot_within_the_week_does_not_train(published: Publish, sales
     later = run(workspace, AS_OF + timedelta(days=2))
     assert later.reused
     assert later.facts["release_id"] == first.facts["release_id"]
-    assert later.facts["retraining_reasons"] == [f"champion {first.facts['release_id']} is 2 days old and covers {SEASON}"]
+    assert later.facts["retraining_reasons"] == [
+        f"champion {first.facts['release_id']} is 2 days old and covers {SEASON}"
+    ]
     assert len(Registry(workspace).releases("forecasting")) == 1
 
 
