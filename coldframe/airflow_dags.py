@@ -24,8 +24,10 @@ from airflow.sdk import (  # type: ignore[attr-defined]
     task,
 )
 
+from coldframe import landed
 from coldframe.airflow_request import form, key_of, received, to_conf
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError, WarehouseBusyError
+from coldframe.paths import workspace
 from coldframe.run import Request
 from coldframe.settings import get_settings
 
@@ -179,9 +181,11 @@ def day_before(*, force: bool = False) -> Any:
         settings = get_settings()
         run = context["dag_run"]
         moment = run.logical_date or run.run_after
+        as_of = moment.astimezone(UTC).date() - timedelta(days=1)
         asked = Request(
             source=settings.source,
-            as_of=moment.astimezone(UTC).date() - timedelta(days=1),
+            as_of=as_of,
+            start=landed.catch_up(workspace(settings.source), as_of),
             path=settings.source_path,
             force=force,
         )

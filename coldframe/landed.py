@@ -7,13 +7,15 @@ had yet made on its as-of day, and every back-test built on it flatters itself.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 from coldframe.paths import Workspace
 
 FIRST_KNOWN = date(1970, 1, 1)
 """`known` of a state table's first version: nobody can say any more when it really became known."""
+LATE = timedelta(days=7)
+"""How late a routine landing still looks for corrections; what comes later needs a landing with an earlier start."""
 
 
 @dataclass(frozen=True, order=True)
@@ -78,6 +80,15 @@ def select(workspace: Workspace, as_of: date) -> dict[str, list[Partition]]:
     """
     tables = sorted(path.parent.name for path in workspace.landed.glob("*/_schema.parquet"))
     return {table: visible(workspace, table, as_of) for table in tables}
+
+
+def catch_up(workspace: Workspace, as_of: date) -> date | None:
+    """First day a routine landing as of `as_of` reads again: a week back for late corrections, further for missed days.
+
+    None (everything) before the first landing. Reading all of a source each day would cost more every day.
+    """
+    days = [p.day for p in visible(workspace, "order_lines", as_of) if p.day is not None]
+    return min(max(days) + timedelta(days=1), as_of - LATE) if days else None
 
 
 def _value(name: str) -> date:
