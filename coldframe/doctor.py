@@ -371,11 +371,18 @@ def snapshot(workspace: Workspace, deep: bool) -> Iterator[Finding]:
 def online_features(workspace: Workspace, deep: bool) -> Iterator[Finding]:
     if not workspace.current.exists():
         return
-    if any(p.stat().st_size for p in workspace.features.rglob("*") if p.is_file()):
-        yield Finding("ok", f"{workspace.source}: the online store is there")
+    mend = f"coldframe materialize --source {workspace.source} …"
+    current = workspace.current.resolve().name
+    try:
+        # What the step `materialize` writes last.
+        online = json.loads((workspace.features / "materialized.json").read_text())["snapshot"]
+    except (OSError, ValueError, KeyError, TypeError):
+        yield Finding("warn", f"{workspace.source}: snapshot {current} is published, but no features are online", mend)
+        return
+    if online != current:
+        yield Finding("warn", f"{workspace.source}: features of {online} are online, published is {current}", mend)
     else:
-        mend = f"coldframe materialize --source {workspace.source} …"
-        yield Finding("warn", f"{workspace.source}: a snapshot is published, but the online store is empty", mend)
+        yield Finding("ok", f"{workspace.source}: the features online are those of the current snapshot")
 
 
 def registered_steps() -> Iterator[Finding]:

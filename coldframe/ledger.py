@@ -36,6 +36,7 @@ from sqlalchemy import (
     make_url,
     select,
     text,
+    update,
 )
 from sqlalchemy.engine import Connection
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -339,6 +340,10 @@ class Ledger:
     # Runs and landings
 
     def start_step(self, request: Request, step: str) -> int:
+        """Returns the id of the new run. A run of the same step that never said how it ended was killed.
+
+        Should it be alive after all, it overwrites that when it ends.
+        """
         row = StepRunRow(
             source=request.source,
             step=step,
@@ -347,7 +352,11 @@ class Ledger:
             status="running",
             started_at=datetime.now(UTC),
         )
+        silent = update(StepRunRow).where(
+            StepRunRow.source == request.source, StepRunRow.step == step, StepRunRow.status == "running"
+        )
         with self._writing() as session:
+            session.execute(silent.values(status="failed", error="It ended without a word: it was killed."))
             session.add(row)
             session.flush()
             return row.run_id
@@ -358,6 +367,7 @@ class Ledger:
             row = session.get_one(StepRunRow, run_id)
             row.status = status
             row.finished_at = datetime.now(UTC)
+            row.error = None
             if isinstance(outcome, StepResult):
                 row.result = outcome.model_dump(mode="json")
             else:

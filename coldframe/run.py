@@ -4,13 +4,14 @@ The same `Request` comes from the command line, from an Airflow form and from an
 ``step(request) -> StepResult`` that the rooms register as entry points (group ``coldframe.steps``).
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from coldframe.errors import ConfigurationError
 
@@ -25,6 +26,9 @@ STEPS = (
     "assortment",
     "incubation",
 )
+
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 class Request(BaseModel):
@@ -49,6 +53,14 @@ class Request(BaseModel):
     must_drop: tuple[str, ...] = ()
     exposure_budget: int = Field(100_000, ge=0, description="Impressions for tomorrow's new products.")
     force: bool = Field(False, description="Do the work again even if nothing it depends on changed.")
+
+    @field_validator("as_of", "start", mode="before")
+    @classmethod
+    def _only_dates(cls, value: Any) -> Any:
+        # pydantic takes "2017" for seconds since 1970.
+        if isinstance(value, str) and not _DATE.fullmatch(value):
+            raise ValueError(f"{value!r} is not a date like 2017-09-30")
+        return value
 
 
 class StepResult(BaseModel):

@@ -132,6 +132,7 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
     [
         ((), "Give it: --as-of 2017-09-30"),
         (("--as-of", "yesterday"), "as_of: "),
+        (("--as-of", "2017"), "is not a date like 2017-09-30"),
         (("--as-of", "2017-09-30", "--options", "0"), "options: "),
         (("--as-of", "2017-09-30", "--objective", "fame"), "objective: "),
         (("--as-of", "2017-09-30", "--source", "My Shop"), "source: "),

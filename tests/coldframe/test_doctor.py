@@ -356,7 +356,10 @@ def test_a_snapshot_without_a_usable_manifest_fails(workspace: Workspace, publis
 def test_a_published_snapshot_without_an_online_store_is_warned_of(workspace: Workspace, published: Snapshot) -> None:
     assert only(doctor.online_features(workspace, deep=False)).mend == "coldframe materialize --source shop …"
     workspace.features.mkdir()
-    (workspace.features / "online.db").write_text("something")
+    marker = workspace.features / "materialized.json"
+    marker.write_text(json.dumps({"snapshot": "an-older-one"}))
+    assert "an-older-one are online" in only(doctor.online_features(workspace, deep=False)).what
+    marker.write_text(json.dumps({"snapshot": published.id}))
     assert only(doctor.online_features(workspace, deep=False)).level == "ok"
 
 

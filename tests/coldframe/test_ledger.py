@@ -210,6 +210,18 @@ def test_a_run_is_recorded_with_its_request_and_its_result(ledger: Ledger) -> No
     assert run.finished_at >= run.started_at
 
 
+def test_a_run_that_was_killed_is_not_running_for_ever(ledger: Ledger) -> None:
+    request = Request(source="shop", as_of=date(2017, 9, 30))
+    killed, other = ledger.start_step(request, "land"), ledger.start_step(request, "forecast")
+    again = ledger.start_step(request, "land")
+    runs = {run.run_id: run for run in ledger.step_runs()}
+    assert (runs[killed].status, runs[other].status, runs[again].status) == ("failed", "running", "running")
+    assert "killed" in (runs[killed].error or "")
+    ledger.finish_step(killed, "succeeded", StepResult(step="land", summary="it was only slow"))
+    (slow,) = (run for run in ledger.step_runs() if run.run_id == killed)
+    assert (slow.status, slow.error) == ("succeeded", None)
+
+
 def test_landing_the_same_day_again_replaces_its_counts(ledger: Ledger) -> None:
     day = date(2017, 9, 30)
     ledger.record_landing("shop", day, "order_lines", 10, 9, 1, {"negative quantity": 1})
