@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from coldframe import airflow_server, cli, execution
+from coldframe import cli, execution
 from coldframe.actuals import Actuals
 from coldframe.errors import (
     BadInputError,
@@ -26,6 +26,7 @@ from coldframe.errors import (
     WarehouseBusyError,
 )
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
+from coldframe.orchestration import server
 from coldframe.paths import Workspace
 from coldframe.run import STEPS, Request, StepResult
 
@@ -292,9 +293,9 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
         return call
 
     monkeypatch.setattr(cli, "find_service", service)
-    monkeypatch.setattr(airflow_server, "up", service("up"))
-    monkeypatch.setattr(airflow_server, "down", service("down"))
-    monkeypatch.setitem(sys.modules, "coldframe.demo", SimpleNamespace(demo=service("demo")))
+    monkeypatch.setattr(server, "up", service("up"))
+    monkeypatch.setattr(server, "down", service("down"))
+    monkeypatch.setitem(sys.modules, "coldframe.orchestration.demo", SimpleNamespace(demo=service("demo")))
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0
