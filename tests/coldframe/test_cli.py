@@ -229,13 +229,13 @@ def test_an_assortment_is_laid_beside_what_sold_where_the_source_knows_it(
     plan_id = ledger.save_plan(draft()).plan_id
     sold = pd.DataFrame({"region": ["north"], "category": ["tea"], "product_id": ["p1"], "gmv": [250.0]})
     actuals = Actuals(sold.assign(naive_rank=1), date(2017, 10, 1), date(2017, 12, 31), date(2017, 12, 31))
-    monkeypatch.setattr("coldframe.actuals.season_actuals", lambda plan, path: actuals)
+    monkeypatch.setattr("coldframe.review.season_actuals", lambda plan, path: actuals)
     assert f"Plan {plan_id} beside what sold" in run("show", "--actuals").output
 
     def unknown(plan: object, path: object) -> Actuals:
         raise NotAvailableError("shop has no sales between 2017-10-01 and 2017-12-31 yet")
 
-    monkeypatch.setattr("coldframe.actuals.season_actuals", unknown)
+    monkeypatch.setattr("coldframe.review.season_actuals", unknown)
     result = run("show", "--actuals")
     assert result.exit_code == 0
     assert "shop has no sales" in result.output
