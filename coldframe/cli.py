@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic.fields import FieldInfo
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -30,14 +30,12 @@ from typer.exceptions import Abort, Exit, TyperException
 from coldframe import __version__
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
-from coldframe.ledger import Ledger, Plan, PlanLine
+from coldframe.ledger import Ledger, Plan
 from coldframe.paths import workspace
-from coldframe.report import compare_with_actuals, comparison_report, plan_report, plans_table
+from coldframe.report import plans_table
+from coldframe.review import open_console, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
-
-# A plan's tables need room; piped output has no width of its own.
-PIPED_WIDTH = 160
 
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "run": (STEPS, "Run every step: from raw facts to two draft plans."),
@@ -71,7 +69,7 @@ class _FriendlyGroup(TyperGroup):
             message = (
                 str(error) if expected else f"{type(error).__name__}: {error}. Run `coldframe --debug …` for more."
             )
-            _console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
+            open_console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
             raise Exit(exit_code(error)) from error
 
 
@@ -82,11 +80,6 @@ def exit_code(error: Exception) -> int:
     if isinstance(error, ConfigurationError | BadInputError):
         return 2
     return 3 if isinstance(error, GateError) else 1
-
-
-def _console(stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
 
 
 def _print_version(wanted: bool) -> None:
@@ -202,7 +195,7 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 def _run_steps(steps: tuple[str, ...], request: Request) -> None:
-    console = _console()
+    console = open_console()
     with _progress(console) as tell:
         done = run_all(request, on_step=tell, steps=steps)
     if len(done) > 1:
@@ -239,7 +232,9 @@ def plans(
 ) -> None:
     """List the plans in the ledger, newest first."""
     found = Ledger.open().plans(source=source, kind=kind, status=status)
-    _console().print(plans_table(found) if found else "No plans yet. `coldframe run` or `coldframe decide` makes them.")
+    open_console().print(
+        plans_table(found) if found else "No plans yet. `coldframe run` or `coldframe decide` makes them."
+    )
 
 
 @app.command()
@@ -262,25 +257,9 @@ def show(
     if output is not Format.TABLE:
         _export(ledger, chosen, output)
         return
-    console = _console()
+    console = open_console()
     for plan in chosen:
-        lines = ledger.lines(plan.plan_id)
-        console.print(plan_report(plan, lines, limit))
-        if actuals and plan.kind == "assortment":
-            console.print(_beside_actuals(plan, lines, path, console))
-        console.print()
-
-
-def _beside_actuals(plan: Plan, lines: Sequence[PlanLine], path: Path | None, console: Console) -> RenderableType:
-    from coldframe.actuals import season_actuals
-
-    try:
-        with console.status("Landing what then sold, apart from the pipeline …"):
-            actuals = season_actuals(plan, path or _source_path(plan.source, get_settings()))
-    except NotAvailableError as error:
-        # The season of a plan that is any use lies ahead, so this is the usual answer and no failure.
-        return Text(str(error), style="yellow")
-    return comparison_report(plan, compare_with_actuals(lines, actuals.products), actuals)
+        show_plan(console, ledger, plan, limit, actuals, path or _source_path(plan.source, get_settings()))
 
 
 def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = None) -> tuple[Plan, ...]:
@@ -311,7 +290,7 @@ def _export(ledger: Ledger, chosen: tuple[Plan, ...], output: Format) -> None:
 
 def _settle(plan_id: str, status: str, by: str, why: str) -> None:
     plan = Ledger.open().change_status(plan_id, status, by=by, why=why)
-    _console().print(f"Plan {plan.plan_id} ({plan.kind}, {plan.source}, {plan.season}) is {plan.status}, by {by}.")
+    open_console().print(f"Plan {plan.plan_id} ({plan.kind}, {plan.source}, {plan.season}) is {plan.status}, by {by}.")
 
 
 @app.command()
@@ -342,7 +321,7 @@ def rollback(
     """Make the previous champion of a model serve again."""
     chosen = source or get_settings().source
     release = find_service("rollback")(workspace(chosen), model, by, why)
-    _console().print(f"{model} of {chosen} is served by release {release.id} again.")
+    open_console().print(f"{model} of {chosen} is served by release {release.id} again.")
 
 
 # Services and the installation
@@ -360,24 +339,24 @@ def serve(
 @app.command()
 def up() -> None:
     """Start Airflow and stay in the foreground until Ctrl-C."""
-    from coldframe import airflow_server
+    from coldframe.orchestration import server
 
-    airflow_server.up()
+    server.up()
 
 
 @app.command()
 def down() -> None:
     """Stop what `up` or `demo` left running."""
-    from coldframe import airflow_server
+    from coldframe.orchestration import server
 
-    airflow_server.down()
+    server.down()
 
 
 @app.command("demo")
 @takes_request
 def demo_command(request: Request) -> None:
     """Run the whole way in Airflow, print both plans, and leave the UI up until Ctrl-C."""
-    from coldframe import demo
+    from coldframe.orchestration import demo
 
     demo.demo(request)
 
@@ -390,7 +369,7 @@ def doctor(
     from coldframe.doctor import examine, findings_table
 
     findings = examine(deep=deep)
-    console = _console()
+    console = open_console()
     console.print(findings_table(findings))
     failed = sum(f.level == "fail" for f in findings)
     warned = sum(f.level == "warn" for f in findings)
@@ -414,7 +393,7 @@ def settings_command(
         variable, value = f"{PREFIX}{name}".upper(), _without_password(getattr(settings, name))
         given = "environment" if variable in environ else ".env" if name in settings.model_fields_set else "default"
         table.add_row(variable, Text(value), given, Text(field.description or ""))
-    _console().print(table)
+    open_console().print(table)
 
 
 def _without_password(value: object) -> str:

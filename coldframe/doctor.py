@@ -263,7 +263,7 @@ def airflow_database(settings: Settings) -> Iterator[Finding]:
 
 
 def airflow_processes(settings: Settings) -> Iterator[Finding]:
-    """Processes that a previous `up` or `demo` left behind, by the record it keeps (coldframe.airflow_server)."""
+    """Processes that a previous `up` or `demo` left behind, by the record it keeps (coldframe.orchestration.server)."""
     file = settings.home / "airflow" / "server.json"
     if not file.is_file():
         yield Finding("ok", "Airflow is not running")

@@ -6,7 +6,7 @@ scores of the same request. The plan is a draft until somebody approves it.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import ASSORTMENT_PLAN, FORECASTS, LEARN, SCORES, Tag, rules, step
+from coldframe.orchestration.dags import ASSORTMENT_PLAN, FORECASTS, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("assortment", __doc__, Tag.DECISIONS, after=[FORECASTS, SCORES]))

@@ -7,7 +7,7 @@ Paused at creation: switch it on when the source is yours.
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import Tag, day_before, rules
+from coldframe.orchestration.dags import Tag, day_before, rules
 from coldframe.settings import get_settings
 
 

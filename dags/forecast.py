@@ -6,7 +6,7 @@ both are recorded with their reasons.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import FEATURES, FORECASTS, LEARN, Tag, rules, step
+from coldframe.orchestration.dags import FEATURES, FORECASTS, LEARN, Tag, rules, step
 
 
 @dag(**rules("forecast", __doc__, Tag.LEARNING, after=[FEATURES]))

@@ -5,7 +5,7 @@ Each recent launch's chance of becoming a bestseller of its category, from point
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import FEATURES, LEARN, SCORES, Tag, rules, step
+from coldframe.orchestration.dags import FEATURES, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("growth", __doc__, Tag.LEARNING, after=[FEATURES]))

@@ -6,7 +6,7 @@ somebody approves it.
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import INCUBATION_PLAN, LEARN, SCORES, Tag, rules, step
+from coldframe.orchestration.dags import INCUBATION_PLAN, LEARN, SCORES, Tag, rules, step
 
 
 @dag(**rules("incubation", __doc__, Tag.DECISIONS, after=[SCORES]))

@@ -6,7 +6,7 @@ reasons; a critical finding stops here. Trigger it with the form: everything els
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import LANDED, Tag, rules, step
+from coldframe.orchestration.dags import LANDED, Tag, rules, step
 
 
 @dag(**rules("land", __doc__, Tag.FACTS))

@@ -5,7 +5,7 @@ Writes the features of the latest complete week from the published snapshot to t
 
 from airflow.sdk import dag
 
-from coldframe.airflow_dags import FEATURES, SNAPSHOT, Tag, rules, step
+from coldframe.orchestration.dags import FEATURES, SNAPSHOT, Tag, rules, step
 
 
 @dag(**rules("materialize", __doc__, Tag.FACTS, after=[SNAPSHOT]))

@@ -10,9 +10,9 @@ single tasks: the end is the same, and publishing refuses a build that was run i
 
 from airflow.sdk import dag, task
 
-from coldframe.airflow_dags import LANDED, SNAPSHOT, WAREHOUSE, Tag, rules, step
-from coldframe.airflow_dbt import dbt_group
-from coldframe.airflow_request import received
+from coldframe.orchestration.dags import LANDED, SNAPSHOT, WAREHOUSE, Tag, rules, step
+from coldframe.orchestration.dbt import dbt_group
+from coldframe.orchestration.request import received
 
 DBT = "dbt"
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from coldframe import airflow_server, cli, execution
+from coldframe import cli, execution
 from coldframe.actuals import Actuals
 from coldframe.errors import (
     BadInputError,
@@ -26,6 +26,7 @@ from coldframe.errors import (
     WarehouseBusyError,
 )
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
+from coldframe.orchestration import server
 from coldframe.paths import Workspace
 from coldframe.run import STEPS, Request, StepResult
 
@@ -228,13 +229,13 @@ def test_an_assortment_is_laid_beside_what_sold_where_the_source_knows_it(
     plan_id = ledger.save_plan(draft()).plan_id
     sold = pd.DataFrame({"region": ["north"], "category": ["tea"], "product_id": ["p1"], "gmv": [250.0]})
     actuals = Actuals(sold.assign(naive_rank=1), date(2017, 10, 1), date(2017, 12, 31), date(2017, 12, 31))
-    monkeypatch.setattr("coldframe.actuals.season_actuals", lambda plan, path: actuals)
+    monkeypatch.setattr("coldframe.review.season_actuals", lambda plan, path: actuals)
     assert f"Plan {plan_id} beside what sold" in run("show", "--actuals").output
 
     def unknown(plan: object, path: object) -> Actuals:
         raise NotAvailableError("shop has no sales between 2017-10-01 and 2017-12-31 yet")
 
-    monkeypatch.setattr("coldframe.actuals.season_actuals", unknown)
+    monkeypatch.setattr("coldframe.review.season_actuals", unknown)
     result = run("show", "--actuals")
     assert result.exit_code == 0
     assert "shop has no sales" in result.output
@@ -292,9 +293,9 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
         return call
 
     monkeypatch.setattr(cli, "find_service", service)
-    monkeypatch.setattr(airflow_server, "up", service("up"))
-    monkeypatch.setattr(airflow_server, "down", service("down"))
-    monkeypatch.setitem(sys.modules, "coldframe.demo", SimpleNamespace(demo=service("demo")))
+    monkeypatch.setattr(server, "up", service("up"))
+    monkeypatch.setattr(server, "down", service("down"))
+    monkeypatch.setitem(sys.modules, "coldframe.orchestration.demo", SimpleNamespace(demo=service("demo")))
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from coldframe import airflow_server
-from coldframe.airflow_server import Server
+from coldframe.orchestration import server as airflow_server
+from coldframe.orchestration.server import Server
 from coldframe.settings import Settings, get_settings
 
 HERE = Path(__file__).parent

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from coldframe import airflow_dags, airflow_dbt, transform
-from coldframe.airflow_dags import POOLS, RETRY_POLICY, WAREHOUSE, Tag
+from coldframe import transform
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError, WarehouseBusyError
+from coldframe.orchestration import dags as airflow_dags
+from coldframe.orchestration import dbt as airflow_dbt
+from coldframe.orchestration.dags import POOLS, RETRY_POLICY, WAREHOUSE, Tag
 from coldframe.paths import workspace
 from coldframe.settings import PROJECT_ROOT, get_settings
 

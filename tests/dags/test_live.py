@@ -10,11 +10,12 @@ import duckdb
 import psutil
 import pytest
 
-from coldframe import airflow_server, landed
-from coldframe.airflow_client import AirflowClient
-from coldframe.airflow_request import to_conf
-from coldframe.airflow_server import Server
+from coldframe import landed
 from coldframe.execution import execute
+from coldframe.orchestration import server as airflow_server
+from coldframe.orchestration.client import AirflowClient
+from coldframe.orchestration.request import to_conf
+from coldframe.orchestration.server import Server
 from coldframe.paths import workspace
 from coldframe.run import parse_request
 from coldframe.settings import Settings

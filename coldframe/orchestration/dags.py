@@ -25,8 +25,8 @@ from airflow.sdk import (  # type: ignore[attr-defined]
 )
 
 from coldframe import landed
-from coldframe.airflow_request import form, key_of, received, to_conf
 from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError, WarehouseBusyError
+from coldframe.orchestration.request import form, key_of, received, to_conf
 from coldframe.paths import workspace
 from coldframe.run import Request
 from coldframe.settings import get_settings

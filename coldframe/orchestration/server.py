@@ -23,8 +23,8 @@ from typing import Any
 
 import psutil
 
-from coldframe.airflow_client import AirflowClient
 from coldframe.errors import ColdframeError, NotAvailableError
+from coldframe.orchestration.client import AirflowClient
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
 HOST = "127.0.0.1"
@@ -45,7 +45,7 @@ PRELOADED = (
     "airflow.sdk.execution_time.supervisor",
     "airflow.sdk.execution_time.task_runner",
     "airflow.ti_deps.dependencies_deps",
-    "coldframe.airflow_dbt",
+    "coldframe.orchestration.dbt",
     "coldframe.execution",
     "coldframe.transform",
     "cosmos.listeners.dag_run_listener",
@@ -356,7 +356,7 @@ def _airflow(arguments: tuple[str, ...], log: Path, env: dict[str, str], group: 
 
 
 def _wait_until_healthy(server: Server, settings: Settings) -> None:
-    from coldframe.airflow_dags import POOLS
+    from coldframe.orchestration.dags import POOLS
 
     deadline = time.monotonic() + START_SECONDS
     wanted = {file.stem for file in (PROJECT_ROOT / "dags").glob("[!_]*.py")}

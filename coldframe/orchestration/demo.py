@@ -17,9 +17,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from coldframe.airflow_client import AirflowClient
-from coldframe.airflow_server import USERNAME, Server, kept, watch
 from coldframe.errors import ColdframeError
+from coldframe.ledger import Ledger
+from coldframe.orchestration.client import AirflowClient
+from coldframe.orchestration.server import USERNAME, Server, kept, watch
+from coldframe.review import open_console, show_plan
 from coldframe.run import STEPS, Request
 from coldframe.settings import Settings, get_settings
 
@@ -34,6 +36,8 @@ LAST = ("assortment", "incubation")
 # A DAG that should follow another does so within a second or two; far beyond that something is paused or broken.
 PATIENCE = 90
 LOG_LINES = 25
+# Of each region and stage: enough to see what a plan is, few enough to scroll back over.
+ROWS = 3
 
 
 class DemoFailedError(ColdframeError):
@@ -66,7 +70,7 @@ def demo(request: Request, *, exit_when_done: bool = False) -> None:
     `exit_when_done` stops Airflow at once afterwards, unless it was running before. Raises DemoFailedError with the end
     of the failed task's log, not before Ctrl-C where the UI stays up, so that somebody can look into it.
     """
-    settings, console = get_settings(), Console(highlight=False)
+    settings, console = get_settings(), open_console()
     began = time.monotonic()
     with kept(settings, console.print) as server, server.client() as client:
         console.print(f"Airflow is healthy after {time.monotonic() - began:.0f} s: {server.url}")
@@ -84,7 +88,7 @@ def demo(request: Request, *, exit_when_done: bool = False) -> None:
 
 def follow(client: AirflowClient, url: str, request: Request, console: Console) -> dict[str, Told]:
     """Triggers `land` and tells of every step it causes until both plans are drafted. Raises DemoFailedError."""
-    from coldframe.airflow_request import to_conf
+    from coldframe.orchestration.request import to_conf
 
     for dag_id in dict.fromkeys(dag for dag, _ in PLACES.values()):
         client.unpause(dag_id)
@@ -204,12 +208,12 @@ def _obituary(client: AirflowClient, url: str, run: Mapping[str, Any]) -> str:
 
 def _plans(request: Request, told: Mapping[str, Told], console: Console) -> None:
     """Prints the plans of this very request, and the assortment beside what then sold if the source knows it."""
-    from coldframe.cli import show
-
+    ledger = Ledger.open()
     for name in LAST:
         console.rule(name.capitalize())
-        plan_id = told[name].result.get("facts", {}).get("plan_id")
-        show(source=request.source, kind=name, plan_id=plan_id, actuals=name == "assortment", path=request.path)
+        plan = ledger.plan(told[name].result["facts"]["plan_id"])
+        show_plan(console, ledger, plan, ROWS, actuals=True, path=request.path)
+    console.print(f"More rows: .venv/bin/coldframe show --source {request.source} --limit 20")
 
 
 def _addresses(server: Server, settings: Settings, told: Mapping[str, Told], console: Console) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from coldframe.airflow_request import SECTIONS, form, key_of, received, to_conf
 from coldframe.errors import ConfigurationError
+from coldframe.orchestration.request import SECTIONS, form, key_of, received, to_conf
 from coldframe.run import Request
 
 FULL = Request.model_validate(

@@ -20,8 +20,8 @@ from cosmos.constants import (
 )
 from cosmos.operators.watcher import DbtRunWatcherOperator
 
-from coldframe.airflow_dags import WAREHOUSE, WATCH
 from coldframe.errors import ConfigurationError
+from coldframe.orchestration.dags import WAREHOUSE, WATCH
 from coldframe.settings import PROJECT_ROOT, get_settings
 
 PROJECT = PROJECT_ROOT / "dbt"

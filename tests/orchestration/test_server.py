@@ -9,9 +9,9 @@ from typing import Any
 import psutil
 import pytest
 
-from coldframe import airflow_server
-from coldframe.airflow_server import COMPONENTS, Process, Server
 from coldframe.errors import ColdframeError
+from coldframe.orchestration import server as airflow_server
+from coldframe.orchestration.server import COMPONENTS, Process, Server
 from coldframe.settings import Settings, get_settings
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from coldframe import demo
+from coldframe.orchestration import demo
 from coldframe.run import STEPS, Request
 
 REQUEST = Request(source="files", as_of=date(2026, 6, 30))

@@ -1,0 +1,45 @@
+"""A plan laid before people: its lines with their reasons and, where asked for, beside what then really sold."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from coldframe.actuals import season_actuals
+from coldframe.errors import NotAvailableError
+from coldframe.ledger import Ledger, Plan, PlanLine
+from coldframe.report import compare_with_actuals, comparison_report, plan_report
+
+# A plan's tables need room; piped output has no width of its own.
+PIPED_WIDTH = 160
+
+
+def open_console(stderr: bool = False) -> Console:
+    """Standard output (or error) as wide as its terminal, or wide enough for a plan where there is none."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=PIPED_WIDTH)
+
+
+def show_plan(
+    console: Console, ledger: Ledger, plan: Plan, limit: int, actuals: bool = False, path: Path | None = None
+) -> None:
+    """Prints `limit` top lines of each region or stage. `actuals` adds the sales of an assortment's season.
+
+    Those are landed from the plan's source (at `path`, where it needs one), apart from the pipeline.
+    """
+    lines = ledger.lines(plan.plan_id)
+    console.print(plan_report(plan, lines, limit))
+    if actuals and plan.kind == "assortment":
+        console.print(_beside_actuals(plan, lines, path, console))
+    console.print()
+
+
+def _beside_actuals(plan: Plan, lines: Sequence[PlanLine], path: Path | None, console: Console) -> RenderableType:
+    try:
+        with console.status("Landing what then sold, apart from the pipeline …"):
+            actuals = season_actuals(plan, path)
+    except NotAvailableError as error:
+        # The season of a plan that is any use lies ahead, so this is the usual answer and no failure.
+        return Text(str(error), style="yellow")
+    return comparison_report(plan, compare_with_actuals(lines, actuals.products), actuals)
