@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -249,12 +249,17 @@ def watch(server: Server) -> None:
 
 @contextmanager
 def kept(settings: Settings, say: Say = lambda _: None) -> Iterator[Server]:
-    """A server for the length of the block. On leaving, by Ctrl-C or SIGTERM too, it is stopped if started here."""
+    """A server for the length of the block. On leaving it is stopped if started here.
+
+    Ctrl-C, SIGTERM and a closed terminal all count as leaving.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, leave)
+    # What whoever started us has ignored (nohup) stays ignored.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         server = start(settings, say)
         try:
@@ -263,11 +268,14 @@ def kept(settings: Settings, say: Say = lambda _: None) -> Iterator[Server]:
             if not server.reused:
                 # A second Ctrl-C while stopping would leave processes behind.
                 interrupted = signal.signal(signal.SIGINT, signal.SIG_IGN)
-                say("Stopping Airflow …")
+                # Whoever read our output may be gone, and nothing said must keep processes alive.
+                with suppress(OSError):
+                    say("Stopping Airflow …")
                 stop(server, settings)
                 signal.signal(signal.SIGINT, interrupted)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def up(say: Say = print) -> None:

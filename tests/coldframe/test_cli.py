@@ -26,7 +26,7 @@ from coldframe.errors import (
     WarehouseBusyError,
 )
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
-from coldframe.orchestration import server
+from coldframe.orchestration import demo, server
 from coldframe.paths import Workspace
 from coldframe.run import STEPS, Request, StepResult
 
@@ -295,7 +295,7 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
     monkeypatch.setattr(cli, "find_service", service)
     monkeypatch.setattr(server, "up", service("up"))
     monkeypatch.setattr(server, "down", service("down"))
-    monkeypatch.setitem(sys.modules, "coldframe.orchestration.demo", SimpleNamespace(demo=service("demo")))
+    monkeypatch.setattr(demo, "demo", service("demo"))
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0

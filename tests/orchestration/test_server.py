@@ -1,6 +1,7 @@
 """Starting finds free ports and leaves nothing behind; a dead server's traces harm nobody."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -106,6 +107,21 @@ def test_the_environment_follows_the_port_and_stays_on_loopback(
     assert "PYTHONDONTWRITEBYTECODE" not in env
     assert env["COLDFRAME_HOME"] == str(settings.home)
     assert all("--skip-serve-logs" in COMPONENTS[name] for name in ("scheduler", "triggerer"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whatever_ends_the_command_ends_airflow_even_if_nobody_reads_its_output(
+    settings: Settings, sleeper: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    started = server(settings, Process.of(sleeper.pid))
+    monkeypatch.setattr(airflow_server, "start", lambda *_: started)
+
+    def broken(_: str) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(KeyboardInterrupt), airflow_server.kept(settings, broken):
+        signal.raise_signal(number)
+    assert sleeper.wait(timeout=10) is not None
 
 
 def test_down_says_so_when_nothing_runs(settings: Settings) -> None:
