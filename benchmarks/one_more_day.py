@@ -1,7 +1,8 @@
 """What day N+1 costs at 1x and 4x history (`python -m benchmarks.one_more_day`).
 
 Complete Journey is landed up to 68 days and up to 272 days (4x); then one more day is landed, transformed and
-published, three times in each home, interleaved. Reported: medians and their ratio; target at most 1.3.
+published the way the `daily` DAG does (a week back for late corrections), three times in each home, interleaved.
+Reported: medians and their ratio; target at most 1.3.
 """
 
 import os
@@ -18,11 +19,16 @@ MORE_DAYS = 3
 STEPS = ("land", "transform", "publish")
 CODE = """
 import sys, time
+from datetime import date
 from coldframe.execution import execute
-from coldframe.run import parse_request
+from coldframe.landed import catch_up
+from coldframe.paths import workspace
+from coldframe.run import Request
+as_of = date.fromisoformat(sys.argv[1])
+start = catch_up(workspace("complete_journey"), as_of)
 for step in sys.argv[2:]:
     began = time.perf_counter()
-    execute(step, parse_request({"source": "complete_journey", "as_of": sys.argv[1]}))
+    execute(step, Request(source="complete_journey", as_of=as_of, start=start))
     print("seconds", step, time.perf_counter() - began)
 """
 
@@ -56,7 +62,7 @@ def main() -> None:
             statistics.median(totals[n] if step == "all" else [r[step] for r in seconds[n]]) for n in HISTORIES
         )
         print(f"| {step} | {one:.2f} | {four:.2f} | {four / one:.2f} |")
-    print(f"\nMedians of {MORE_DAYS} days each, interleaved; target for the ratio of all: at most 1.3.")
+    print(f"\nLanded as `daily` does. Medians of {MORE_DAYS} days each, interleaved. Target for the ratio of all: 1.3.")
     print(f"{time.perf_counter() - began:.0f} s in all", file=sys.stderr)
 
 

@@ -20,7 +20,9 @@ execute(sys.argv[1], parse_request({"source": "complete_journey", "as_of": sys.a
 def measure(step: str, home: str) -> tuple[float, float]:
     """Wall seconds and peak resident MB of one step in a process of its own (the largest process counts)."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", CODE, step, AS_OF], env=os.environ | {"COLDFRAME_HOME": home})
+    command = [sys.executable, "-c", CODE, step, AS_OF]
+    # DuckDB takes `python -c` for somebody at a terminal and draws progress bars.
+    process = subprocess.Popen(command, env=os.environ | {"COLDFRAME_HOME": home}, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{step} failed with status {status}")
