@@ -83,7 +83,7 @@ benchmark: install-dev ## measure what README and docs state (about 20 minutes)
 
 .PHONY: docs
 docs: install-dev ## build the documentation site into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 .PHONY: lock
 lock: | $(BIN)/uv ## resolve requirements/*.in again
