@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     threads: int = Field(2, ge=1, description="Threads the embedded warehouse and the learners use.")
     memory_limit: str = Field("6GB", pattern=r"^\d+(\.\d+)?(KB|MB|GB|TB)$", description="DuckDB's memory limit.")
     keep_snapshots: int = Field(5, ge=1, description="Newest snapshots kept per source; see docs/runbook.md.")
+    currency: str | None = Field(
+        None, pattern=r"^[A-Z]{3}$", description="ISO 4217 code of the shop's money, if rows come in several."
+    )
     max_unit_price: Decimal = Field(Decimal(1_000_000), gt=0, description="Above it a line is quarantined.")
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of a table's rows in quarantine above which landing is refused."

@@ -104,6 +104,8 @@ PRODUCTS = Table(
         Column("brand", Type.TEXT, "Brand; 'unbranded' where there is none."),
         _money("list_price", "Regular price of one unit.", nullable=True),
         _money("unit_cost", "What one unit costs the seller; plans by margin need it.", nullable=True),
+        _count("image_count", "Pictures in the listing.", nullable=True),
+        _count("description_length", "Characters of the listing's description.", nullable=True),
         Column("launched_on", Type.DATE, "First day on sale, where the source knows it.", nullable=True),
     ),
 )
@@ -117,6 +119,7 @@ MERCHANTS = Table(
         _id("merchant_id", "Identity of the merchant."),
         Column("name", Type.TEXT, "Name as shown to customers.", nullable=True),
         Column("region", Type.TEXT, "Where the merchant sells from.", nullable=True),
+        Column("tier", Type.TEXT, "Tier the marketplace assigns.", nullable=True),
         Column("joined_on", Type.DATE, "First day on the marketplace.", nullable=True),
     ),
 )
@@ -139,6 +142,10 @@ ORDER_LINES = Table(
         _money("gross_amount", "Value of the line before every discount."),
         _money("merchant_discount", "Part of the discount the merchant pays."),
         _money("platform_discount", "Part of the discount the platform pays."),
+        _money("freight_amount", "What the customer paid for delivery of the line; not part of GMV.", nullable=True),
+        Column(
+            "currency", Type.TEXT, "ISO 4217 code of the line's amounts; empty: the source's currency.", nullable=True
+        ),
         _id("coupon_id", "Coupon used on the line.", nullable=True),
         _id("content_id", "Video or livestream that led to the order.", nullable=True),
         Column(
@@ -156,6 +163,92 @@ ORDER_LINES = Table(
         ),
     ),
 )
+REFUNDS = Table(
+    name="refunds",
+    kind=Kind.EVENTS,
+    day="refunded_at",
+    description=(
+        "What was taken back and paid back, one row a refunded line, dated by the day it came back. "
+        "GMV is not reduced; a line that is here keeps its status in order_lines."
+    ),
+    key=("refund_id", "line_number"),
+    columns=(
+        _id("refund_id", "Identity of the refund (credit note)."),
+        _count("line_number", "Number of the line within the refund.", minimum=1),
+        Column("refunded_at", Type.TIMESTAMP, "When (UTC)."),
+        _id("order_id", "Order that is refunded, where known.", nullable=True),
+        _id("customer_id", "Who was refunded; empty for guests.", nullable=True),
+        _id("product_id", "What came back.", references="products.product_id"),
+        Column("region", Type.TEXT, "Region of the refunded order."),
+        _count("quantity", "Units that came back; 0 where only money did."),
+        _money("amount", "What was paid back."),
+        Column("reason", Type.TEXT, "Why, in the source's words.", nullable=True),
+    ),
+)
+PAYMENTS = Table(
+    name="payments",
+    kind=Kind.EVENTS,
+    day="paid_at",
+    description="How orders were paid, one row a payment.",
+    key=("order_id", "payment_number"),
+    columns=(
+        _id("order_id", "Order that was paid."),
+        _count("payment_number", "Number of the payment within the order.", minimum=1),
+        Column("paid_at", Type.TIMESTAMP, "When (UTC)."),
+        Column("method", Type.TEXT, "Card, transfer, voucher …"),
+        _count("installments", "Number of instalments.", nullable=True),
+        _money("amount", "What was paid, freight included."),
+    ),
+)
+PRICES = Table(
+    name="prices",
+    kind=Kind.STATE,
+    description=(
+        "Shelf prices by time, one row a product, region and first day; a price holds until the next one of the same "
+        "product and region, or to valid_until. The first one of a product in a region is its launch there. "
+        "Region '*' means everywhere."
+    ),
+    key=("product_id", "region", "valid_from"),
+    columns=(
+        _id("product_id", "Product.", references="products.product_id"),
+        Column("region", Type.TEXT, "Region it applies to; '*' for all."),
+        Column("valid_from", Type.DATE, "First day of the price."),
+        Column("valid_until", Type.DATE, "Last day of the price; empty: until the next.", nullable=True),
+        _money("price", "What one unit costs the customer before coupons."),
+        Column("announced_on", Type.DATE, "Day it became known; empty: known from valid_from.", nullable=True),
+    ),
+    rules=(
+        Rule(
+            "ends_after_start", "valid_until is null or valid_until >= valid_from", "valid_until lies before valid_from"
+        ),
+    ),
+)
+REGIONS = Table(
+    name="regions",
+    kind=Kind.STATE,
+    description="Regions and what they belong to, one row each.",
+    key=("region",),
+    columns=(
+        Column("region", Type.TEXT, "Identity of the region, as in order_lines."),
+        Column("name", Type.TEXT, "Name as shown to people.", nullable=True),
+        Column("parent", Type.TEXT, "Greater region it is part of.", nullable=True),
+    ),
+)
+MERCHANT_FUNNEL = Table(
+    name="merchant_funnel",
+    kind=Kind.EVENTS,
+    day="happened_at",
+    description="How merchants were won, one row a lead and stage it reached.",
+    key=("lead_id", "stage"),
+    columns=(
+        _id("lead_id", "Identity of the lead."),
+        Column("stage", Type.TEXT, "Stage reached.", values=("contacted", "qualified", "won", "lost")),
+        Column("happened_at", Type.TIMESTAMP, "When (UTC)."),
+        _id("merchant_id", "Merchant the lead became; it need not have listed anything yet.", nullable=True),
+        Column("origin", Type.TEXT, "Where the lead came from: search, social, referral …", nullable=True),
+        Column("segment", Type.TEXT, "Business segment.", nullable=True),
+    ),
+)
 CALENDAR = Table(
     name="calendar",
     kind=Kind.STATE,
@@ -166,7 +259,7 @@ CALENDAR = Table(
         Column("date", Type.DATE, "Day of the event."),
         Column("region", Type.TEXT, "Region it applies to; '*' for all."),
         Column("event", Type.TEXT, "Name of the event."),
-        Column("kind", Type.TEXT, "Sort of event.", values=("holiday", "payday", "campaign", "season")),
+        Column("kind", Type.TEXT, "Sort of event.", values=("holiday", "payday", "campaign", "season", "occasion")),
     ),
 )
 CUSTOMERS = Table(
@@ -212,6 +305,18 @@ CONTENTS = Table(
             "ended_at is null or ended_at >= started_at",
             "ended_at lies before started_at",
         ),
+    ),
+)
+CONTENT_PRODUCTS = Table(
+    name="content_products",
+    kind=Kind.EVENTS,
+    day="shown_at",
+    description="Which products a video or livestream carries.",
+    key=("content_id", "product_id"),
+    columns=(
+        _id("content_id", "Video or livestream."),
+        _id("product_id", "Product it carries.", references="products.product_id"),
+        Column("shown_at", Type.TIMESTAMP, "When it was first on show there (UTC)."),
     ),
 )
 TRAFFIC = Table(
@@ -295,6 +400,14 @@ COUPONS = Table(
             values=("merchant", "platform", "shared"),
             nullable=True,
         ),
+        Column(
+            "merchant_share",
+            Type.RATIO,
+            "Part of the cost the merchant pays, where it is shared.",
+            nullable=True,
+            minimum=0,
+            maximum=1,
+        ),
     ),
 )
 COUPON_ASSIGNMENTS = Table(
@@ -305,9 +418,9 @@ COUPON_ASSIGNMENTS = Table(
     key=("customer_id", "coupon_id", "assigned_at"),
     columns=(
         _id("customer_id", "Who was given it."),
-        _id("coupon_id", "Coupon.", references="coupons.coupon_id"),
+        _id("coupon_id", "Coupon; for a holdout, the one that was withheld.", references="coupons.coupon_id"),
         Column("assigned_at", Type.TIMESTAMP, "When (UTC)."),
-        Column("arm", Type.TEXT, "Arm of the experiment, or 'targeted'."),
+        Column("arm", Type.TEXT, "Arm of the experiment ('control' for the holdout), or 'targeted'."),
         Column("propensity", Type.RATIO, "Probability of this arm.", nullable=True, minimum=0, maximum=1),
     ),
 )
@@ -340,20 +453,26 @@ INVENTORY = Table(
 
 # Referenced tables come before those that refer to them.
 TABLES: tuple[Table, ...] = (
+    REGIONS,
     MERCHANTS,
     PRODUCTS,
+    PRICES,
     CALENDAR,
     CUSTOMERS,
     CREATORS,
     CONTENTS,
+    CONTENT_PRODUCTS,
     CAMPAIGNS,
     CAMPAIGN_PRODUCTS,
     COUPONS,
     ORDER_LINES,
+    REFUNDS,
+    PAYMENTS,
     TRAFFIC,
     EXPOSURES,
     COUPON_ASSIGNMENTS,
     COUPON_REDEMPTIONS,
     INVENTORY,
+    MERCHANT_FUNNEL,
 )
 BY_NAME = {t.name: t for t in TABLES}

@@ -9,6 +9,8 @@ import json
 import logging
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +23,9 @@ from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import Settings, get_settings
 from landing import store
-from landing.contract import BY_NAME, TABLES, VERSION, Kind
+from landing.contract import TABLES, VERSION, Kind, Table
 from landing.sources import Offer, Source, open_source
-from landing.validate import Checked, Limits, check, excess
+from landing.validate import Checked, Limits, check, excess, merge
 
 log = logging.getLogger(__name__)
 
@@ -57,9 +59,9 @@ def land(request: Request) -> StepResult:
     scratch = store.scratch_folder(place)
     try:
         with _connect(settings, scratch) as connection:
-            checked = _check(connection, source, offer, request, settings)
-            _refuse(connection, place, checked, request, settings, scratch)
-            moves, facts = _stage(connection, place, checked, request, scratch, warnings)
+            tables = _check(connection, place, source, offer, request, settings, scratch)
+            _refuse(place, tables, request, settings)
+            moves, facts = _sum_up(connection, place, tables, request, scratch, warnings)
         for staged, target in moves:
             store.move(staged, target)
     finally:
@@ -92,44 +94,87 @@ def _connect(settings: Settings, scratch: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@dataclass(frozen=True)
+class _Table:
+    """One table, checked, with what is to be moved from scratch and the quarantined rows as one file there."""
+
+    contract: Table
+    checked: Checked
+    moves: tuple[tuple[Path, Path], ...]
+    late: int
+    quarantine: Path
+
+
+def _pieces(table: Table, offer: Offer, request: Request) -> list[tuple[date | None, date]]:
+    """First and last day of what is checked at once; a first day of None means all days there are."""
+    if table.kind is Kind.STATE or offer.piece_days is None or offer.first_day is None:
+        return [(request.start, request.as_of)]
+    length = timedelta(days=offer.piece_days)
+    begin = max(offer.first_day, request.start or offer.first_day)
+    firsts = [begin + n * length for n in range((request.as_of - begin) // length + 1)] or [begin]
+    return [(first, min(first + length - timedelta(days=1), request.as_of)) for first in firsts]
+
+
 def _check(
-    connection: duckdb.DuckDBPyConnection, source: Source, offer: Offer, request: Request, settings: Settings
-) -> list[Checked]:
-    limits = Limits(
-        first=request.start,
-        last=request.as_of,
-        delivered_on=offer.delivered_on,
-        offered=frozenset(offer.tables),
-        max_unit_price=settings.max_unit_price,
-    )
-    results = []
-    for table in (t for t in TABLES if t.name in offer.tables):
-        query = source.read(connection, table.name, request.start, request.as_of)
-        checked = check(connection, table, query, limits)
-        log.info("%s: %d rows read, %d quarantined", table.name, checked.read, checked.quarantined)
-        results.append(checked)
-    return results
-
-
-def _refuse(
     connection: duckdb.DuckDBPyConnection,
     place: Workspace,
-    checked: list[Checked],
+    source: Source,
+    offer: Offer,
     request: Request,
     settings: Settings,
     scratch: Path,
-) -> None:
+) -> list[_Table]:
+    """Checks every table and writes to scratch what differs from what is landed; nothing landed is touched."""
+    settled = request.as_of < store.latest_known(place, TABLES)
+    results = []
+    for table in (t for t in TABLES if t.name in offer.tables):
+        checks, staged, quarantines = [], [], []
+        pieces = _pieces(table, offer, request)
+        for number, (first, last) in enumerate(pieces):
+            limits = Limits(
+                first=first,
+                last=last,
+                delivered_on=offer.delivered_on,
+                offered=frozenset(offer.tables),
+                max_unit_price=settings.max_unit_price,
+                currency=offer.currency or settings.currency,
+            )
+            folder = scratch / table.name / str(number)
+            checks.append(check(connection, table, source.read(connection, table.name, first, last), limits))
+            staged.append(store.stage(connection, place, table, request.as_of, first, last, settled, folder))
+            quarantines.append(store.write_quarantine(connection, table, folder))
+            if table.kind is Kind.EVENTS:
+                # No table refers to events, because a landing of some days would not have the others at hand.
+                connection.execute(f"drop table accepted_{table.name}")
+            if len(pieces) > 1:
+                log.info("%s: %s to %s, %d rows read", table.name, first, last, checks[-1].read)
+        checked = merge(checks)
+        log.info("%s: %d rows read, %d quarantined", table.name, checked.read, checked.quarantined)
+        results.append(
+            _Table(
+                contract=table,
+                checked=checked,
+                moves=tuple(move for piece in staged for move in piece.moves),
+                late=sum(piece.late for piece in staged),
+                quarantine=store.join_quarantines(connection, quarantines, scratch / table.name),
+            )
+        )
+    return results
+
+
+def _refuse(place: Workspace, tables: list[_Table], request: Request, settings: Settings) -> None:
     """Raises BadInputError if a table has too many bad rows, or no order was placed up to the as-of."""
     problems = []
-    for result in checked:
-        problem = excess(result, settings.max_quarantine_share)
+    for table in tables:
+        checked = table.checked
+        problem = excess(checked, settings.max_quarantine_share)
         if problem:
-            target = store.quarantine_file(place, result.table, request.as_of)
-            store.move(store.write_quarantine(connection, BY_NAME[result.table], scratch), target)
+            target = store.quarantine_file(place, checked.table, request.as_of)
+            store.move(table.quarantine, target)
             problems.append(f"{problem} They lie in {target}.")
-        elif BY_NAME[result.table].required and request.start is None and not result.accepted:
+        elif table.contract.required and request.start is None and not checked.accepted:
             problems.append(
-                f"{result.table}: no row up to {request.as_of} ({result.later:,} rows are later). Check the as-of."
+                f"{checked.table}: no row up to {request.as_of} ({checked.later:,} rows are later). Check the as-of."
             )
     if problems:
         raise BadInputError(
@@ -137,44 +182,39 @@ def _refuse(
         )
 
 
-def _stage(
+def _sum_up(
     connection: duckdb.DuckDBPyConnection,
     place: Workspace,
-    checked: list[Checked],
+    tables: list[_Table],
     request: Request,
     scratch: Path,
     warnings: list[str],
 ) -> tuple[list[tuple[Path, Path]], dict[str, Any]]:
-    settled = request.as_of < store.latest_known(place, TABLES)
+    """All that is to be moved, schemas included, and what is told of each table."""
     moves: list[tuple[Path, Path]] = []
     facts = {}
-    for result in checked:
-        table = BY_NAME[result.table]
-        staged = store.stage(connection, place, table, request.as_of, request.start, settled, scratch)
-        moves += staged.moves
-        if staged.late:
+    for table in tables:
+        name, checked = table.contract.name, table.checked
+        moves += table.moves
+        if table.late:
+            differ = "days differ" if table.contract.kind is Kind.EVENTS else "version differs"
             warnings.append(
-                f"{table.name}: {staged.late} {'days differ' if table.kind is Kind.EVENTS else 'version differs'} from "
-                f"what a later run has landed already, and what was known by {request.as_of} is settled. "
-                "Land the correction as of a later day."
+                f"{name}: {table.late} {differ} from what a later run has landed already, and what was known by "
+                f"{request.as_of} is settled. Land the correction as of a later day."
             )
-        if result.quarantined:
-            moves.append(
-                (
-                    store.write_quarantine(connection, table, scratch),
-                    store.quarantine_file(place, table.name, request.as_of),
-                )
-            )
+        quarantine = store.quarantine_file(place, name, request.as_of)
+        if checked.quarantined:
+            moves.append((table.quarantine, quarantine))
         else:
-            store.quarantine_file(place, table.name, request.as_of).unlink(missing_ok=True)
-        facts[table.name] = {
-            "read": result.read,
-            "accepted": result.accepted,
-            "quarantined": result.quarantined,
-            "later": result.later,
-            "earlier": result.earlier,
-            "written": len(staged.moves),
-            "reasons": result.reasons,
+            quarantine.unlink(missing_ok=True)
+        facts[name] = {
+            "read": checked.read,
+            "accepted": checked.accepted,
+            "quarantined": checked.quarantined,
+            "later": checked.later,
+            "earlier": checked.earlier,
+            "written": len(table.moves),
+            "reasons": checked.reasons,
         }
     moves += _schemas(connection, place, scratch)
     return moves, facts
@@ -249,7 +289,7 @@ def _fingerprint(place: Workspace, offer: Offer, request: Request, settings: Set
     code = sorted(Path(__file__).parent.rglob("*.py"))
     parts = [
         f"{VERSION} {request.source} {request.as_of} {request.start}",
-        f"{settings.max_unit_price} {settings.max_quarantine_share} {offer.tables}",
+        f"{settings.max_unit_price} {settings.max_quarantine_share} {settings.currency} {offer.tables}",
         *(f"{path} {_stamp(path)}" for path in offer.files),
         *(_sha256(path) for path in code),
         *(f"{path} {_stamp(path, small=0)}" for path in sorted(place.landed.rglob("*.parquet"))),

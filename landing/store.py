@@ -49,25 +49,29 @@ def stage(
     table: Table,
     as_of: date,
     first: date | None,
+    last: date,
     settled: bool,
-    scratch: Path,
+    folder: Path,
 ) -> Staged:
-    """Writes to scratch what of temp table ``accepted_<table>`` differs from what a run as of `as_of` now reads.
+    """Writes to `folder` what of temp table ``accepted_<table>`` differs from what a run as of `as_of` now reads.
 
-    A delivery of events speaks for all days from its first to its last, or from `first` to `as_of` where `first` is
+    A delivery of events speaks for all days from its first to its last, or from `first` to `last` where `first` is
     given: a day in between that it has no rows for is emptied. `settled`: a run as of a later day has landed already,
     so what was known by the end of `as_of` is history; only days never seen are added.
     """
     new = _contents(connection, table)
-    seen = {p.day: p.path for p in landed.visible(workspace, table.name, as_of)}
+    seen = {
+        p.day: p.path
+        for p in landed.visible(workspace, table.name, as_of)
+        if p.day is None or (p.day <= last and (first is None or p.day >= first))
+    }
     old = _contents_on_disk(connection, table, list(seen.values()))
     changed = {day for day, content in new.items() if old.get(day) != content}
     if table.kind is Kind.EVENTS:
-        changed |= {day for day in _covered(new, first, as_of, seen) if day in old}
+        changed |= {day for day in _covered(new, first, last, seen) if day in old}
     late = {day for day in changed if settled and day in seen}
     to_write = sorted(changed - late, key=lambda day: day or date.min)
 
-    folder = scratch / table.name
     written = _write(connection, table, [day for day in to_write if day in new], folder)
     empty = write_schema(connection, table, folder)
     moves = []
@@ -87,10 +91,23 @@ def write_schema(connection: duckdb.DuckDBPyConnection, table: Table, folder: Pa
     return path
 
 
-def write_quarantine(connection: duckdb.DuckDBPyConnection, table: Table, scratch: Path) -> Path:
-    """Temp table ``quarantined_<table>`` as a Parquet file in scratch."""
-    path = scratch / f"{table.name}-quarantine.parquet"
+def write_quarantine(connection: duckdb.DuckDBPyConnection, table: Table, folder: Path) -> Path:
+    """Temp table ``quarantined_<table>`` as a Parquet file in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "_quarantine.parquet"
     connection.execute(f"copy quarantined_{table.name} to {quote(path)} (format parquet, compression zstd)")
+    return path
+
+
+def join_quarantines(connection: duckdb.DuckDBPyConnection, pieces: list[Path], folder: Path) -> Path:
+    """The quarantines of a table that was checked in pieces, as one file in `folder`."""
+    if len(pieces) == 1:
+        return pieces[0]
+    path = folder / "_quarantine.parquet"
+    names = ", ".join(map(quote, pieces))
+    connection.execute(
+        f"copy (from read_parquet([{names}], union_by_name = true)) to {quote(path)} (format parquet, compression zstd)"
+    )
     return path
 
 
@@ -105,13 +122,13 @@ def move(source: Path, target: Path) -> None:
 
 
 def _covered(
-    new: dict[date | None, Content], first: date | None, as_of: date, seen: Iterable[date | None]
+    new: dict[date | None, Content], first: date | None, last: date, seen: Iterable[date | None]
 ) -> set[date | None]:
     """Days seen before that the delivery speaks for and has no rows of."""
     delivered = [day for day in new if day is not None]
     if first is None and not delivered:
         return set()
-    begin, end = (first, as_of) if first is not None else (min(delivered), max(delivered))
+    begin, end = (first, last) if first is not None else (min(delivered), max(delivered))
     return {day for day in seen if day is not None and begin <= day <= end and day not in new}
 
 

@@ -5,6 +5,8 @@ is dropped: ``read = accepted + quarantined``, and rows of other days are counte
 wrong number in a plan; a check too many empties a shop.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -50,6 +52,7 @@ class Limits:
     delivered_on: date
     offered: frozenset[str]
     max_unit_price: Decimal
+    currency: str | None = None
 
     @property
     def latest(self) -> date:
@@ -80,7 +83,8 @@ class Checked:
 def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limits: Limits) -> Checked:
     """Splits the rows of `query`. Tables that `table` refers to must have been checked on this connection before.
 
-    Raises BadInputError if two files hold the same key (nobody can say which file is right), and ColdframeError if
+    Raises BadInputError if two files hold the same key (nobody can say which file is right) or if amounts are in
+    several currencies and nobody said which is the shop's, and ColdframeError if
     the adapter leaves out a column that must be there.
     """
     run = connection.execute
@@ -91,13 +95,16 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         raise ColdframeError(f"The adapter delivers {table.name} without {', '.join(missing)}. Mend the adapter.")
     file = "source_file" if "source_file" in types else "cast(null as varchar)"
     unreadable = "unreadable" if "unreadable" in types else "cast(null as varchar)"
+    refused = "refused" if "refused" in types else "cast(null as varchar)"
     columns = ", ".join(table.column_names)
     given = ", ".join(f"{_as_given(c, types)} as {_raw(c)}" for c in table.columns)
     typed = ", ".join(f"{_typed(c, types)} as {c.name}" for c in table.columns)
     run(
         f"""
         create or replace temp table checked as
-        with given as (select _row, {file} as _file, {unreadable} as _unreadable, {given} from delivered),
+        with given as (
+            select _row, {file} as _file, {unreadable} as _unreadable, {refused} as _refused, {given} from delivered
+        ),
         typed as (select *, {typed} from given)
         select
             _row, _file, {columns}, {_asked(table, limits)} as _asked, {_reasons(table, limits)} as _reasons
@@ -112,6 +119,8 @@ def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limit
         where _asked = 'asked' and _reasons = '' and _row not in (select _row from duplicates)
         """
     )
+    if "currency" in table.column_names and not limits.currency:
+        _refuse_several_currencies(connection, table)
     original = ", ".join(f"cast({c.name if c.name in types else 'null'} as varchar) as {c.name}" for c in table.columns)
     run(
         f"""
@@ -224,10 +233,15 @@ def _reasons(table: Table, limits: Limits) -> str:
         found.append(
             f"when {price} > {limits.max_unit_price} then '{name} is more than {limits.max_unit_price} a unit'"
         )
+    if limits.currency and "currency" in table.column_names:
+        found.append(f"when currency <> '{limits.currency}' then 'currency is not {limits.currency}'")
     found += [f"when not ({rule.expression}) then {quote(rule.reason)}" for rule in table.rules]
     cases = ", ".join(f"case {when} end" for when in found)
-    # An unreadable line has no cells to find fault with.
-    return f"case when _unreadable is not null then '{_RAGGED}' else concat_ws({_SEPARATOR}, {cases}) end"
+    # Nothing more is said of a line without cells, or of one that the adapter knows to be something else.
+    return (
+        f"case when _unreadable is not null then '{_RAGGED}' when _refused <> '' then _refused "
+        f"else concat_ws({_SEPARATOR}, {cases}) end"
+    )
 
 
 def _reasons_of_cell(table: Table, column: Column, limits: Limits) -> list[str]:
@@ -302,6 +316,34 @@ def _find_duplicates(connection: duckdb.DuckDBPyConnection, table: Table) -> Non
         """
     )
     connection.execute("drop table repeated")
+
+
+def _refuse_several_currencies(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    found = connection.execute(
+        f"select currency, count(*) from accepted_{table.name} where currency is not null group by 1 order by 2 desc, 1"
+    ).fetchall()
+    if len(found) > 1:
+        listed = ", ".join(f"{currency} ({rows:,} rows)" for currency, rows in found)
+        raise BadInputError(
+            f"{table.name}: amounts are in {len(found)} currencies: {listed}. Nothing was landed. Say which one is the "
+            f"shop's with COLDFRAME_CURRENCY={found[0][0]}; rows in another go to the quarantine."
+        )
+
+
+def merge(pieces: Sequence[Checked]) -> Checked:
+    """The counts of one table that was checked in pieces."""
+    reasons: Counter[str] = Counter()
+    for piece in pieces:
+        reasons.update(piece.reasons)
+    return Checked(
+        table=pieces[0].table,
+        read=sum(p.read for p in pieces),
+        accepted=sum(p.accepted for p in pieces),
+        quarantined=sum(p.quarantined for p in pieces),
+        later=sum(p.later for p in pieces),
+        earlier=sum(p.earlier for p in pieces),
+        reasons=dict(reasons),
+    )
 
 
 def excess(checked: Checked, share: float) -> str | None:

@@ -29,13 +29,20 @@ class Offer:
     """What a source has, found out before any row is read.
 
     `files` are all files it would read: while they and the code are the same, nothing is landed again.
-    `delivered_on` is the day the rows were handed over; nothing in them can have happened later.
+    `delivered_on` is the day the rows were handed over; nothing in them can have happened later. `currency` is the
+    ISO 4217 code of its money: a line that names another one is refused. `suggested_as_of` is a day to try the source
+    with. A source too big to be checked at once says its `first_day` and how many days a piece has (`piece_days`):
+    events are then read piece by piece, and rows with the same key must lie in the same piece.
     """
 
     tables: tuple[str, ...]
     files: tuple[Path, ...]
     delivered_on: date
     warnings: tuple[str, ...] = ()
+    currency: str | None = None
+    suggested_as_of: date | None = None
+    first_day: date | None = None
+    piece_days: int | None = None
 
 
 class Source(Protocol):
@@ -48,7 +55,8 @@ class Source(Protocol):
         """A query whose columns are the contract's, of whatever type, with at most the contract's rows of `table`.
 
         Rows of events before `first` or after `last` may be left out; landing leaves them out otherwise. A column
-        `source_file` says where a row came from; `unreadable` holds the text of a line that has no columns.
+        `source_file` says where a row came from; `unreadable` holds the text of a line that has no columns; `refused`
+        says why the adapter itself holds a row unfit (a stock adjustment among the orders), and is empty otherwise.
         Temporary tables may be made on `connection`. Raises BadInputError.
         """
 

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from coldframe.errors import BadInputError, ConfigurationError
 from coldframe.ledger import Ledger
 from coldframe.run import Request
 from landing.contract import BY_NAME, TABLES
-from landing.sources import ADAPTERS, open_source
+from landing.sources import ADAPTERS, Offer, open_source
+from landing.sources.files import Files
 from landing.steps import land
 
 ONE, TWO, THREE = date(2024, 1, 1), date(2024, 1, 2), date(2024, 1, 3)
@@ -262,9 +264,6 @@ def test_an_unknown_source_is_refused_with_the_nearest_name() -> None:
 
 
 def test_a_source_that_lacks_a_required_table_is_refused(folder: Path, shop: Any, monkeypatch: Any) -> None:
-    from landing.sources import Offer
-    from landing.sources.files import Files
-
     class Half(Files):
         def probe(self) -> Offer:
             return Offer(tables=("products",), files=(), delivered_on=THREE)
@@ -273,6 +272,26 @@ def test_a_source_that_lacks_a_required_table_is_refused(folder: Path, shop: Any
     with pytest.raises(BadInputError, match="lacks merchants, calendar, order_lines"):
         land(Request(source="files", as_of=THREE, path=folder))
     assert "files" in ADAPTERS
+
+
+def test_a_source_read_in_pieces_lands_the_same_bytes_and_counts(folder: Path, shop: Any, monkeypatch: Any) -> None:
+    change(folder, "p3,north,shop,2", "p3,north,shop,-2", times=2)
+    whole = shop.land(folder)
+    expected, refused = shop.bytes(), shop.quarantine("order_lines")
+    shutil.rmtree(shop.workspace.root)
+
+    def in_pieces(self: Files) -> Offer:
+        return replace(probe(self), first_day=ONE, piece_days=2)
+
+    probe = Files.probe
+    monkeypatch.setattr(Files, "probe", in_pieces)
+    pieces = shop.land(folder)
+    facts = ("read", "accepted", "quarantined", "reasons")
+    assert shop.bytes() == expected
+    assert [r["order_id"] for r in shop.quarantine("order_lines")] == [r["order_id"] for r in refused]
+    assert [pieces.facts["tables"]["order_lines"][f] for f in facts] == [
+        whole.facts["tables"]["order_lines"][f] for f in facts
+    ]
 
 
 KILL_AT = """

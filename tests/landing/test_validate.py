@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coldframe.errors import ColdframeError
+from coldframe.errors import BadInputError, ColdframeError
 from landing.contract import BY_NAME, ORDER_LINES, PRODUCTS
 from landing.validate import Checked, Limits, check, excess
 
@@ -59,6 +59,8 @@ rows_of_cells = st.lists(
         numbers,
         st.one_of(st.just("0"), numbers),
         st.one_of(st.just("0"), numbers),
+        st.one_of(st.none(), numbers),
+        st.sampled_from([None, "USD", "EUR"]),
         st.none(),
         st.none(),
         st.sampled_from(["completed", "done"]),
@@ -71,7 +73,7 @@ rows_of_cells = st.lists(
 @given(rows=rows_of_cells)
 @settings(max_examples=30, deadline=None)
 def test_every_row_is_accepted_quarantined_or_counted_as_of_another_day(rows: list[tuple[str | None, ...]]) -> None:
-    checked, accepted = check_lines(rows, first=date(2024, 1, 3))
+    checked, accepted = check_lines(rows, first=date(2024, 1, 3), currency="USD")
     assert checked.read == checked.accepted + checked.quarantined
     assert checked.read + checked.later + checked.earlier == len(rows)
     assert len(accepted) == checked.accepted
@@ -82,17 +84,51 @@ def test_every_row_is_accepted_quarantined_or_counted_as_of_another_day(rows: li
         assert line["product_id"] == "p1"
         assert line["region"] == "north"
         assert line["status"] == "completed"
+        assert line["currency"] in {None, "USD"}
         assert line["quantity"] >= 1
         assert 0 <= line["merchant_discount"] + line["platform_discount"] <= line["gross_amount"]
         assert line["gross_amount"] / line["quantity"] <= 1000
         assert date(2024, 1, 3) <= line["ordered_at"].date() <= AS_OF
 
 
-LINE = ("o1", "1", "2024-01-05 10:00:00", None, "p1", "north", "shop", "1", "5", "0", "0", None, None, "completed")
+LINE = {
+    "order_id": "o1",
+    "line_number": "1",
+    "ordered_at": "2024-01-05 10:00:00",
+    "product_id": "p1",
+    "region": "north",
+    "channel": "shop",
+    "quantity": "1",
+    "gross_amount": "5",
+    "merchant_discount": "0",
+    "platform_discount": "0",
+    "status": "completed",
+}
 
 
-def with_cell(column: str, value: str) -> tuple[str | None, ...]:
-    return tuple(value if c == column else cell for c, cell in zip(COLUMNS, LINE, strict=True))
+def with_cell(column: str, value: str, **more: str) -> tuple[str | None, ...]:
+    line = LINE | {column: value} | more
+    return tuple(line.get(c) for c in COLUMNS)
+
+
+def test_a_line_in_another_currency_than_the_sources_is_quarantined() -> None:
+    checked, _ = check_lines(
+        [with_cell("currency", "USD"), with_cell("currency", "EUR", order_id="o2")], currency="USD"
+    )
+    assert checked.reasons == {"currency is not USD": 1}
+
+
+def test_amounts_in_two_currencies_are_refused_until_somebody_says_which_is_the_shops() -> None:
+    rows = [with_cell("currency", c, order_id=o) for c, o in [("USD", "o1"), ("EUR", "o2"), ("USD", "o3")]]
+    with pytest.raises(BadInputError, match=r"2 currencies: USD \(2 rows\), EUR \(1 rows\).*COLDFRAME_CURRENCY=USD"):
+        check_lines(rows)
+
+
+def test_a_row_the_adapter_refuses_is_quarantined_with_its_reason_alone() -> None:
+    connection = duckdb.connect()
+    cells = ", ".join(f"'x' as {c.name}" for c in PRODUCTS.columns if not c.nullable and c.name != "title")
+    query = f"select {cells}, null as title, 'a postage charge, not a product' as refused"
+    assert check(connection, PRODUCTS, query, limits()).reasons == {"a postage charge, not a product": 1}
 
 
 @pytest.mark.parametrize(
