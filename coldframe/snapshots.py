@@ -33,12 +33,16 @@ WHOLE = "all"
 
 @dataclass(frozen=True)
 class Mart:
-    """One table to publish. `partition_by` is a date column cut into months; `order_by` makes the bytes repeatable."""
+    """One table to publish. `partition_by` is a date column cut into months; `order_by` makes the bytes repeatable.
+
+    `needs` is the contract table without which it is empty, if that table is optional.
+    """
 
     name: str
     schema: str
     order_by: tuple[str, ...]
     partition_by: str | None = None
+    needs: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,7 @@ def marts_from_manifest(manifest: dict[str, Any]) -> list[Mart]:
                     schema=node["schema"],
                     order_by=tuple(meta["order_by"]),
                     partition_by=meta.get("partition_by"),
+                    needs=meta.get("needs"),
                 )
             )
     if not marts:

@@ -40,6 +40,8 @@ PROJECT = PROJECT_ROOT / "dbt"
 ONE_DAY = timedelta(days=1)
 # What facts copy from state tables. A change of anything else only touches dimensions, which are built anew each time.
 CARRIED = ("product_id", "merchant_id", "category", "launched_on")
+# The weekly panel begins with the first price and holds the price of each week.
+PRICED = ("product_id", "region", "valid_from", "valid_until", "price", "announced_on")
 
 Versions = Mapping[tuple[str, date | None], str]
 
@@ -58,6 +60,7 @@ class Built:
     available: frozenset[str]
     products_rewritten: int = 0
     first_new_launch: date | None = None
+    first_price_change: date | None = None
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,9 @@ def decide_window(as_of: date, selected: Versions, built: Built | None, project:
     if built.first_new_launch is not None and built.first_new_launch <= as_of:
         candidates.append(built.first_new_launch)
         reasons.append(f"products were added, the first launched on {built.first_new_launch}")
+    if built.first_price_change is not None and built.first_price_change <= as_of:
+        candidates.append(built.first_price_change)
+        reasons.append(f"prices differ, the first is from {built.first_price_change}")
     if any(day is None and built.partitions.get((t, day)) != stamp for (t, day), stamp in selected.items()):
         reasons.append("tables that are delivered whole have changed")
     return Window(as_of, min(candidates), False, tuple(reasons))
@@ -302,6 +308,7 @@ def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, li
         """
     ).fetchall()
     return Built(
+        first_price_change=_first_price_change(connection, selected["prices"], until),
         project=project,
         until=until,
         clean=clean,
@@ -310,6 +317,24 @@ def _read_built(connection: duckdb.DuckDBPyConnection, selected: Mapping[str, li
         products_rewritten=rewritten,
         first_new_launch=first_launch,
     )
+
+
+def _first_price_change(connection: duckdb.DuckDBPyConnection, prices: list[Partition], until: date) -> date | None:
+    """First day with another price than the marts, built up to `until`, were built with; None: none differs."""
+    if not prices:
+        return None
+    [(first,)] = connection.execute(
+        f"""
+        with new as (select {", ".join(PRICED)} from read_parquet({_file_list(p.path for p in prices)})),
+        differing as (
+            (from landed.carried_prices except from new) union all (from new except from landed.carried_prices)
+            union all (from new where announced_on > $1 and valid_from <= $1)
+        )
+        select min(valid_from) from differing
+        """,
+        [until],
+    ).fetchall()
+    return first
 
 
 def _show(
@@ -364,6 +389,9 @@ def _show(
     )
     connection.execute(
         f"create or replace table landed.carried_products as select {', '.join(CARRIED)} from landed.products"
+    )
+    connection.execute(
+        f"create or replace table landed.carried_prices as select {', '.join(PRICED)} from landed.prices"
     )
     connection.execute("commit")
 

@@ -40,7 +40,7 @@ def write(place: Workspace, table: str, day: date | None, rows: pd.DataFrame, kn
 
 
 def write_shop(home: Path) -> Workspace:
-    """Lands 127 days of 12 products, with a product added on SUNDAY and a day corrected on MONDAY."""
+    """Lands 127 days of 12 products, with a product and a price added on SUNDAY and a day corrected on MONDAY."""
     place = Workspace(home, SOURCE)
     for table in TABLES:
         write(place, table.name, None, pd.DataFrame(columns=table.column_names))
@@ -66,6 +66,19 @@ def write_shop(home: Path) -> Workspace:
         None,
         pd.DataFrame({"date": [date(2024, 12, 25)], "region": "*", "event": "Christmas", "kind": "holiday"}),
     )
+    prices = pd.DataFrame(
+        {
+            "product_id": ["p02", "p02", "p03", "p07"],
+            "region": ["south", "south", "*", "west"],
+            "valid_from": [date(2024, 2, 6), date(2024, 5, 5), FIRST_DAY, date(2024, 3, 5)],
+            "price": [3.33, 3.0, 3.33, 2.0],
+            "announced_on": [None, SATURDAY, None, None],
+        }
+    )
+    late = prices.head(1).assign(product_id="p04", valid_from=date(2024, 4, 17), price=2.5)
+    write(place, "prices", None, prices)
+    write(place, "prices", None, pd.concat([prices, late]), known=SUNDAY)
+    write(place, "regions", None, pd.DataFrame({"region": ["north", "south"], "parent": "the land"}))
     rng = np.random.default_rng(7)
     for offset in range(127):
         day = FIRST_DAY + timedelta(days=offset)
@@ -75,11 +88,25 @@ def write_shop(home: Path) -> Workspace:
                 {"date": day, "product_id": ["p00", "p05"], "region": "north", "placement": "home", "share": [0.3, 1.0]}
             )
             write(place, "exposures", day, shown)
+        if offset % 5 == 1:
+            _write_by_the_way(place, day)
     # The correction takes a product's first sale away and cancels a line, so that first sales move.
     corrected = lines(CORRECTED, rng).query("product_id != 'p10'").assign(status="cancelled")
     corrected.loc[corrected.index[::2], "status"] = "completed"
     write(place, "order_lines", CORRECTED, corrected, known=MONDAY)
     return place
+
+
+def _write_by_the_way(place: Workspace, day: date) -> None:
+    """Traffic, stock, a refund and a payment of two products: what optional tables add to the panel."""
+    seen = pd.DataFrame({"date": day, "product_id": ["p00", "p02"], "region": "north", "channel": "shop"})
+    traffic = seen.assign(content_id="", impressions=[100, 40], clicks=[9, 3], carts=[2, 0])
+    write(place, "traffic", day, traffic)
+    write(place, "inventory", day, seen.assign(on_hand=[0, 7]))
+    back = {"refund_id": [f"r{day}"], "line_number": 1, "refunded_at": day, "quantity": 1, "amount": 3.33}
+    write(place, "refunds", day, pd.DataFrame(back).assign(product_id="p00", region="north"))
+    paid = {"order_id": [f"{day}-0"], "payment_number": 1, "paid_at": day, "method": "card", "amount": 6.66}
+    write(place, "payments", day, pd.DataFrame(paid))
 
 
 def lines(day: date, rng: np.random.Generator) -> pd.DataFrame:
@@ -153,7 +180,7 @@ class Shop:
         with self.at(one):
             nodes = transform.manifest()["nodes"].values()
         marts = [n["alias"] for n in nodes if n["config"].get("meta", {}).get("publish")]
-        assert len(marts) >= 15
+        assert len(marts) >= 19
         found = {}
         with duckdb.connect() as connection:
             for name, home in (("one", one), ("other", other)):

@@ -10,6 +10,7 @@ import pytest
 from coldframe import transform
 from coldframe.errors import GateError, NotAvailableError
 from coldframe.settings import get_settings
+from landing.contract import BY_NAME
 from landing.dbt_sources import render
 
 
@@ -66,7 +67,7 @@ def test_every_model_and_column_is_described_and_no_column_is_forgotten(shop: An
 
 def test_every_published_mart_has_a_contract_a_tested_key_and_an_order(nodes: dict[str, Any]) -> None:
     published = [n for n in nodes.values() if n["config"].get("meta", {}).get("publish")]
-    assert len(published) == 15
+    assert len(published) == 19
     for model in published:
         assert model["config"]["contract"]["enforced"], model["name"]
         keys = [
@@ -75,6 +76,17 @@ def test_every_published_mart_has_a_contract_a_tested_key_and_an_order(nodes: di
             if n.get("attached_node") == model["unique_id"] and n["test_metadata"]["name"] == "unique_key"
         ]
         assert keys == [model["config"]["meta"]["order_by"]], model["name"]
+
+
+def test_a_mart_that_needs_an_optional_table_says_which(nodes: dict[str, Any]) -> None:
+    needed = {n["name"]: n["config"]["meta"]["needs"] for n in nodes.values() if "needs" in n["config"].get("meta", {})}
+    assert needed == {
+        "dim_lead": "merchant_funnel",
+        "dim_price": "prices",
+        "fct_payments": "payments",
+        "fct_refund_lines": "refunds",
+    }
+    assert not any(BY_NAME[table].required for table in needed.values())
 
 
 def test_the_units_of_logic_hold(shop: Any, tmp_path: Path) -> None:

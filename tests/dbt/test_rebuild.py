@@ -23,6 +23,26 @@ def test_going_on_for_a_day_ends_like_a_fresh_build_though_a_product_was_added(
     assert shop.differing(home, shop.fresh(shop.sunday)) == {}
 
 
+def test_a_price_that_became_known_late_rebuilds_the_weeks_it_held(shop: Any, copied: Callable[[date], Path]) -> None:
+    home = copied(shop.saturday)
+    result = shop.build(home, shop.sunday)
+    assert "prices differ, the first is from 2024-04-17" in result.facts["because"]
+    panel = "from marts.fct_product_week"
+    held = f"select min(week_start), max(price) {panel} where product_id = 'p04' and price is not null"
+    assert shop.query(home, held) == [(date(2024, 4, 15), 2.5)]
+    on_offer_unsold = f"select sum(units), min(week_start) {panel} where region = 'west'"
+    assert shop.query(home, on_offer_unsold) == [(0, date(2024, 3, 4))]
+
+
+def test_what_optional_tables_say_stands_in_the_panel_and_is_empty_for_what_the_source_lacks(shop: Any) -> None:
+    panel = "from marts.fct_product_week"
+    home = shop.fresh(shop.saturday)
+    sums = f"sum(impressions), sum(clicks), sum(carts), sum(refunded_units), sum(days_out_of_stock) {panel}"
+    assert shop.query(home, f"select {sums}") == [(25 * 140, 25 * 12, 25 * 2, 25, 25)]
+    assert shop.query(home, "select count(*) from marts.fct_payments") == [(25,)]
+    assert shop.query(home, "select count(*) from marts.dim_lead") == [(0,)]
+
+
 def test_a_late_correction_ends_like_a_fresh_build(shop: Any, copied: Callable[[date], Path]) -> None:
     home = copied(shop.sunday)
     assert shop.build(home, shop.monday).facts["rebuild_from"] == "2024-03-06"

@@ -157,7 +157,7 @@ def test_a_refused_landing_is_a_failed_step_in_the_ledger(house: Any) -> None:
 
 def test_a_source_without_optional_tables_passes_and_says_what_it_lacks(house: Any) -> None:
     result = audit_landed(house.request())
-    assert result.facts["not_available"].startswith("the source has no customers, creators, ")
+    assert result.facts["not_available"].startswith("the source has no regions, prices, customers, creators, ")
     assert "exposures" not in result.facts["not_available"]
     house.drop("exposures", since=house.as_of - timedelta(days=1000))
     without = audit_landed(house.request())

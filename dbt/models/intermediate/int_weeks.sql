@@ -29,7 +29,7 @@ known as (
         week_start,
         max(known_at) as known_at
     from partitions
-    where table_name in ('order_lines', 'exposures')
+    where table_name in ('order_lines', 'exposures', 'traffic', 'inventory', 'refunds')
     group by week_start
 
 ),

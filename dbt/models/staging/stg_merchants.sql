@@ -10,5 +10,6 @@ select
     trim(merchant_id) as merchant_id,
     nullif(trim(name), '') as name,
     nullif(trim(region), '') as region,
+    nullif(trim(tier), '') as tier,
     joined_on
 from merchants

@@ -28,6 +28,7 @@ cleaned as (
         gross_amount,
         merchant_discount,
         platform_discount,
+        freight_amount,
         nullif(trim(coupon_id), '') as coupon_id,
         nullif(trim(content_id), '') as content_id,
         status,

@@ -15,5 +15,7 @@ select
     trim(brand) as brand,
     list_price,
     unit_cost,
+    image_count,
+    description_length,
     launched_on
 from products

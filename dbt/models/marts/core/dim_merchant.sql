@@ -27,6 +27,7 @@ select
     merchants.merchant_id,
     merchants.name,
     merchants.region,
+    merchants.tier,
     merchants.joined_on,
     ranges.first_sold_on,
     coalesce(ranges.products, 0) as products

@@ -1,14 +1,34 @@
 with
 
-first_sales as (
+series as (
 
-    select * from {{ ref('int_first_sales') }}
+    select * from {{ ref('int_series') }}
+
+),
+
+regions as (
+
+    select * from {{ ref('stg_regions') }}
+
+),
+
+sales as (
+
+    select
+        region,
+        min(first_sold_on) as first_day,
+        max(last_sold_on) as last_day
+    from series
+    group by region
+    having min(first_sold_on) is not null
 
 )
 
 select
-    region,
-    min(first_sold_on) as first_day,
-    max(last_sold_on) as last_day
-from first_sales
-group by region
+    sales.region,
+    regions.name,
+    regions.parent,
+    sales.first_day,
+    sales.last_day
+from sales
+left join regions on sales.region = regions.region

@@ -8,9 +8,9 @@ order_lines as (
 
 ),
 
-first_sales as (
+series as (
 
-    select * from {{ ref('int_first_sales') }}
+    select * from {{ ref('int_series') }}
 
 ),
 
@@ -36,11 +36,11 @@ first_weeks as (
 
     select
         products.category,
-        first_sales.region,
-        min(first_sales.first_week) as first_week
-    from first_sales
-    inner join products on first_sales.product_id = products.product_id
-    group by products.category, first_sales.region
+        series.region,
+        min(series.first_week) as first_week
+    from series
+    inner join products on series.product_id = products.product_id
+    group by products.category, series.region
 
 ),
 

@@ -8,9 +8,9 @@ order_lines as (
 
 ),
 
-first_sales as (
+series as (
 
-    select * from {{ ref('int_first_sales') }}
+    select * from {{ ref('int_series') }}
 
 ),
 
@@ -36,9 +36,9 @@ first_weeks as (
 
     select
         products.merchant_id,
-        min(first_sales.first_week) as first_week
-    from first_sales
-    inner join products on first_sales.product_id = products.product_id
+        min(series.first_week) as first_week
+    from series
+    inner join products on series.product_id = products.product_id
     group by products.merchant_id
 
 ),

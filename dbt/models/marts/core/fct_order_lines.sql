@@ -21,7 +21,8 @@ amounts as (
         *,
         cast(if(status = 'cancelled', 0, gross_amount) as decimal(18, 2)) as gmv,
         cast(if(status = 'cancelled', 0, merchant_discount) as decimal(18, 2)) as paid_by_merchant,
-        cast(if(status = 'cancelled', 0, platform_discount) as decimal(18, 2)) as paid_by_platform
+        cast(if(status = 'cancelled', 0, platform_discount) as decimal(18, 2)) as paid_by_platform,
+        cast(if(status = 'cancelled', 0, freight_amount) as decimal(18, 2)) as freight
     from order_lines
 
 )
@@ -43,6 +44,7 @@ select
     amounts.paid_by_merchant as merchant_discount,
     amounts.paid_by_platform as platform_discount,
     cast(amounts.gmv - amounts.paid_by_merchant - amounts.paid_by_platform as decimal(18, 2)) as net_amount,
+    amounts.freight as freight_amount,
     amounts.coupon_id,
     amounts.content_id,
     amounts.status,
