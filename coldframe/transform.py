@@ -326,11 +326,20 @@ def _first_price_change(connection: duckdb.DuckDBPyConnection, prices: list[Part
     [(first,)] = connection.execute(
         f"""
         with new as (select {", ".join(PRICED)} from read_parquet({_file_list(p.path for p in prices)})),
-        differing as (
-            (from landed.carried_prices except from new) union all (from new except from landed.carried_prices)
-            union all (from new where announced_on > $1 and valid_from <= $1)
+        compared as (
+            select
+                coalesce(old.valid_from, new.valid_from) as valid_from,
+                old.price is not distinct from new.price and old.announced_on is not distinct from new.announced_on
+                    as only_ends_differ,
+                least(old.valid_until, new.valid_until) + 1 as first_day_after,
+                new.announced_on > $1 and new.valid_from <= $1 as was_hidden
+            from landed.carried_prices as old full join new using (product_id, region, valid_from)
+            where
+                (old.price, old.valid_until, old.announced_on)
+                is distinct from (new.price, new.valid_until, new.announced_on)
+                or (new.announced_on > $1 and new.valid_from <= $1)
         )
-        select min(valid_from) from differing
+        select min(if(only_ends_differ and not coalesce(was_hidden, false), first_day_after, valid_from)) from compared
         """,
         [until],
     ).fetchall()

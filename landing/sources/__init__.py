@@ -19,7 +19,10 @@ from coldframe.errors import ConfigurationError
 
 ADAPTERS: dict[str, str] = {
     "complete_journey": "landing.sources.complete_journey:CompleteJourney",
+    "m5": "landing.sources.m5:M5",
     "files": "landing.sources.files:Files",
+    "olist": "landing.sources.olist:Olist",
+    "online_retail_ii": "landing.sources.online_retail_ii:OnlineRetail",
 }
 """Name of a source -> 'module:class'. The class is called with the request's path, which may be None."""
 
