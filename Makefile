@@ -6,10 +6,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCE ?= complete_journey
-AS_OF ?= 2017-09-30
+# Last day the run may know of; empty: the day the source suggests.
+AS_OF ?=
 # Folder or file the source reads, where it needs one: make demo SOURCE=files DATA=my-shop AS_OF=2026-06-30
 DATA ?=
-REQUEST := --source $(SOURCE) --as-of $(AS_OF) $(if $(DATA),--path $(DATA))
+REQUEST := --source $(SOURCE) $(if $(AS_OF),--as-of $(AS_OF)) $(if $(DATA),--path $(DATA))
 
 # Uncompiled libraries start three to five times slower in each of Airflow's processes.
 unexport PYTHONDONTWRITEBYTECODE

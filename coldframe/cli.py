@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -144,12 +145,21 @@ def _request(values: dict[str, Any]) -> Request:
     given = {name: value for name, value in values.items() if value not in (None, [], False)}
     settings = get_settings()
     source = given.setdefault("source", settings.source)
-    if "as_of" not in given:
-        raise ConfigurationError("Which is the last day the run may know of? Give it: --as-of 2017-09-30")
     given.setdefault("path", _source_path(source, settings))
     if given["path"] is not None:
         given["path"] = Path(given["path"]).expanduser().resolve()
+    if "as_of" not in given:
+        given["as_of"] = _suggested_as_of(source, given["path"])
     return parse_request(given)
+
+
+def _suggested_as_of(source: str, path: Path | None) -> date:
+    """The day to try a public data set with. Raises ConfigurationError for a source that suggests none."""
+    suggested: date | None = find_service("suggested_as_of")(source, path)
+    if suggested is None:
+        raise ConfigurationError("Which is the last day the run may know of? Give it, such as --as-of 2017-09-30")
+    typer.echo(f"As of {suggested}, which {source} suggests; --as-of chooses another day.", err=True)
+    return suggested
 
 
 def _source_path(source: str, settings: Settings) -> Path | None:

@@ -75,6 +75,11 @@ def open_source(name: str, path: Path | None) -> Source:
     return source
 
 
+def suggested_as_of(name: str, path: Path | None) -> date | None:
+    """The day the source suggests to try it with. Raises as `open_source` and `Source.probe` do."""
+    return open_source(name, path).probe().suggested_as_of
+
+
 def near(name: str, known: Iterable[str]) -> str:
     """' Did you mean …?', or nothing if no known name is like `name`."""
     lower = {candidate.strip().lower(): candidate for candidate in known}

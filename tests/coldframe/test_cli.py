@@ -131,7 +131,6 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "Give it: --as-of 2017-09-30"),
         (("--as-of", "yesterday"), "as_of: "),
         (("--as-of", "2017"), "is not a date like 2017-09-30"),
         (("--as-of", "2017-09-30", "--options", "0"), "options: "),
@@ -145,6 +144,19 @@ def test_a_request_that_does_not_fit_is_refused_by_field_before_anything_runs(
     result = run("run", *arguments)
     assert result.exit_code == 2
     assert message in result.output
+    assert asked == []
+
+
+def test_without_an_as_of_the_day_the_source_suggests_is_taken_and_told(asked: list[tuple[str, Request]]) -> None:
+    result = run("land", "--source", "complete_journey")
+    assert "As of 2017-09-30, which complete_journey suggests" in result.output
+    assert asked[0][1].as_of == date(2017, 9, 30)
+
+
+def test_a_source_that_suggests_no_day_asks_for_one(asked: list[tuple[str, Request]], tiny_shop: Path) -> None:
+    result = run("land", "--source", "files", "--path", str(tiny_shop))
+    assert result.exit_code == 2
+    assert "Give it, such as --as-of 2017-09-30" in result.output
     assert asked == []
 
 
