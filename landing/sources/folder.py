@@ -5,7 +5,7 @@ misleading as a whole, a missing file or a renamed column, is found before a row
 CSV stay text, so that the contract's checks see what the file says and a bad cell costs its row, not the file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -107,3 +107,9 @@ def _told(error: duckdb.Error) -> str:
     """What DuckDB says of a file, without the query and without advice about its own settings."""
     said = str(error).partition("\n\n")[0].partition("\nPossible")[0]
     return " ".join(said.split())[:300].rstrip(".") + "."
+
+
+def rows(columns: str, values: Iterable[Sequence[object]]) -> str:
+    """SQL of a small table an adapter knows by heart; `columns` is the list of its names."""
+    lines = ", ".join(f"({', '.join(map(quote, line))})" for line in values)
+    return f"select * from (values {lines}) as known({columns})"
