@@ -89,6 +89,18 @@ def test_a_mart_that_needs_an_optional_table_says_which(nodes: dict[str, Any]) -
     assert not any(BY_NAME[table].required for table in needed.values())
 
 
+def test_lists_of_allowed_values_are_the_contracts(nodes: dict[str, Any]) -> None:
+    owners = {"dim_calendar": "calendar", "stg_order_lines": "order_lines"}
+    allowed = {
+        (nodes[n["attached_node"]]["name"], n["column_name"]): tuple(n["test_metadata"]["kwargs"]["values"])
+        for n in nodes.values()
+        if n.get("test_metadata", {}).get("name") == "accepted_values"
+    }
+    checked = {key: values for key, values in allowed.items() if key[0] in owners}
+    assert checked == {(m, c): BY_NAME[owners[m]].column(c).values for m, c in checked}
+    assert {model for model, _ in checked} == owners.keys()
+
+
 def test_the_units_of_logic_hold(shop: Any, tmp_path: Path) -> None:
     home = shutil.copytree(shop.fresh(shop.saturday), tmp_path / "home")
     with shop.at(home) as place, pytest.MonkeyPatch.context() as patch:
