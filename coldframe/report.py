@@ -165,18 +165,16 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     ]
     tables: list[RenderableType] = []
     for region, of_region in groupby(sorted(lines, key=attrgetter("region")), key=attrgetter("region")):
-        table = Table(title=f"Region {region}", title_justify="left")
-        for name in ("category", "product", "depth", value, "between", "why", "binds"):
-            table.add_column(name, justify="right" if name in ("depth", value, "between") else "left")
+        table = _plan_table("product, and why", "category", "depth", value, "between", "binds")
+        table.title, table.title_justify = f"Region {region}", "left"
         for li in _top(list(of_region), limit):
             action = "" if li.action == RANGED else f" [{li.action}]"
             table.add_row(
+                _with_reason(f"{li.title}{action}", li),
                 Text(li.category),
-                Text(f"{li.title}{action}"),
                 f"{li.quantity:,.0f}",
                 _money(li.value),
                 _interval(li.value_low, li.value_high),
-                Text(li.reason),
                 Text(li.binding_constraint or ""),
             )
         tables.append(table)
@@ -206,9 +204,7 @@ def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
         + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s])
         + f". {_money(impressions)} impressions handed out."
     )
-    table = Table()
-    for name in ("stage", "product", "category", "share", "impressions", "chance", "between", "why"):
-        table.add_column(name, justify="right" if name in ("share", "impressions", "chance", "between") else "left")
+    table = _plan_table("stage", "product, and why", "category", "share", "impressions", "chance", "between")
     for stage in stages:
         of_stage = sorted(
             (li for li in lines if li.action == stage), key=lambda li: (-li.quantity, -li.value, li.product_id)
@@ -216,16 +212,31 @@ def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
         for li in of_stage[:limit]:
             table.add_row(
                 stage,
-                Text(li.title),
+                _with_reason(li.title, li),
                 Text(li.category),
                 f"{li.quantity:.2%}",
                 _money(float(li.details.get("impressions", 0))),
                 f"{li.value:.0%}",
                 f"{li.value_low:.0%} – {li.value_high:.0%}",
-                Text(li.reason),
             )
         table.add_section()
     return [Text(summary), table]
+
+
+def _plan_table(*names: str) -> Table:
+    """Words to the left, and as much room as there is for the reasons; numbers to the right, never broken."""
+    words = ("stage", "product, and why", "category", "binds")
+    table = Table()
+    for name in names:
+        if name in words:
+            table.add_column(name, ratio={"product, and why": 3, "category": 1}.get(name))
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _with_reason(title: str, line: PlanLine) -> Text:
+    return Text.assemble((title, "bold"), "\n", line.reason)
 
 
 def _money(value: float) -> str:
