@@ -55,8 +55,8 @@ class M5:
             files=tuple(self._files.values()),
             delivered_on=last_day + timedelta(days=1),
             currency="USD",
-            # The first quarter of 2016 is the last one that is in the data whole.
-            suggested_as_of=date(2015, 12, 31),
+            # Hardly anything is launched after 2014, and a plan for new products needs some.
+            suggested_as_of=date(2014, 12, 31),
             first_day=FIRST_DAY,
             piece_days=_PIECE_DAYS,
         )

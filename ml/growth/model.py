@@ -63,7 +63,7 @@ class Fitted:
 
     def predict(self, rows: pd.DataFrame) -> np.ndarray:
         """Uncalibrated chances [row]."""
-        if self.classifier is None:
+        if self.classifier is None or not len(rows):
             return np.full(len(rows), self.base_rate)
         chance = self.classifier.predict_proba(matrix(rows, METHODS[self.method][1]))[:, 1]
         return np.clip(chance, _EDGE, 1 - _EDGE)

@@ -99,6 +99,8 @@ def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, p
             f"{weeks} weeks of launches have a known outcome; validation needs more than {data.QUARTER}. "
             "The scores are not validated, and their intervals say so."
         )
+    if not len(launches.current):
+        warnings.append(f"No product was launched in the last {data.RECENT_WEEKS} weeks: there is nothing to score.")
     scores = _scores(launches, choice, calibration)
     table = evaluate.calibration_table(chosen) if len(chosen) else pd.DataFrame(columns=["group"])
     metrics = {

@@ -40,6 +40,12 @@ def test_with_too_few_bestsellers_everything_gets_the_base_rate(method: str) -> 
     assert set(fitted.predict(rows)) == {(LEAST_POSITIVES - 0.5) / 201}
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_quarter_in_which_nothing_was_launched_has_no_chances(method: str) -> None:
+    rows = launches(600)
+    assert len(fit(method, rows).predict(rows.head(0))) == 0
+
+
 def test_the_same_rows_give_the_same_chances() -> None:
     rows = launches(600)
     for method in METHODS:
