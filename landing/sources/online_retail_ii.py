@@ -12,7 +12,7 @@ A wrong mapping looks just like odd customers to everything downstream, so every
 * An invoice is an order. A line of it has no number and may be there twice, so lines are numbered by what they say.
 * Gross is quantity times price. A line at price 0 for a known customer is a present, and a sale of units.
 * Invoices that begin with C are credit notes: refunds. They do not say which invoice they credit. An order that is
-  credited a minute later was still ordered: 74,215 storage jars on 18 January 2011, for one.
+  credited minutes later was still ordered: 74,215 storage jars on 18 January 2011, for one.
 * Bookkeeping is refused, line by line, with the reason: stock codes that are no products (`NO_PRODUCT`, found by
   reading every code that is not digits, and every title that speaks of postage, vouchers or fees, up to August 2011),
   stock adjustments (negative quantity on an invoice, price 0 without a customer), bad debt. Such lines of credit notes
