@@ -367,7 +367,7 @@ def _show(
                 * exclude (filename),
                 cast(regexp_extract(filename, 'known=([0-9-]+)[.]parquet$', 1) as timestamp)
                 + interval 1 day as known_at
-            from read_parquet({files}, filename = true, hive_partitioning = false)
+            from read_parquet({files}, filename = true, hive_partitioning = false, union_by_name = true)
             """
         )
     connection.execute(

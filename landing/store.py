@@ -65,7 +65,8 @@ def stage(
         for p in landed.visible(workspace, table.name, as_of)
         if p.day is None or (p.day <= last and (first is None or p.day >= first))
     }
-    old = _contents_on_disk(connection, table, list(seen.values()))
+    empty = write_schema(connection, table, folder)
+    old = _contents_on_disk(connection, table, [empty, *seen.values()] if seen else [])
     changed = {day for day, content in new.items() if old.get(day) != content}
     if table.kind is Kind.EVENTS:
         changed |= {day for day in _covered(new, first, last, seen) if day in old}
@@ -73,7 +74,6 @@ def stage(
     to_write = sorted(changed - late, key=lambda day: day or date.min)
 
     written = _write(connection, table, [day for day in to_write if day in new], folder)
-    empty = write_schema(connection, table, folder)
     moves = []
     for day in to_write:
         known = as_of if day in seen else None
@@ -151,10 +151,11 @@ def _contents_on_disk(
     if not files:
         return {}
     names = ", ".join(map(quote, files))
+    # By name, because what landed before the contract learnt a column lacks it.
     rows = connection.execute(
         f"""
         select {_day(table)}, count(*), sum(hash({", ".join(table.column_names)}))
-        from read_parquet([{names}], hive_partitioning = false) group by 1
+        from read_parquet([{names}], hive_partitioning = false, union_by_name = true) group by 1
         """
     ).fetchall()
     return {day: (count, total) for day, count, total in rows}

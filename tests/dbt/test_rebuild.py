@@ -5,9 +5,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
-from coldframe import transform
+from coldframe import landed, transform
 from coldframe.errors import NotAvailableError
 from coldframe.run import Request
 from coldframe.settings import get_settings
@@ -91,6 +92,19 @@ def test_a_build_killed_on_the_next_day_does_not_show_in_the_day_before(
         transform.run_dbt(only_some, place, get_settings(), home / "dbt" / "killed")
     assert not shop.build(home, day).reused
     assert shop.differing(home, shop.fresh(day)) == {}
+
+
+def test_days_landed_before_the_contract_learnt_a_column_have_none_of_it(
+    shop: Any, copied: Callable[[date], Path]
+) -> None:
+    home = copied(shop.saturday)
+    with shop.at(home) as place:
+        newest = landed.visible(place, "order_lines", shop.saturday)[-1].path
+    older = newest.with_suffix(".older")
+    duckdb.execute(f"copy (select * exclude (freight_amount) from '{newest}') to '{older}' (format parquet)")
+    older.replace(newest)
+    assert not shop.build(home, shop.saturday).reused
+    assert shop.differing(home, shop.fresh(shop.saturday)) == {}
 
 
 def test_nothing_is_built_when_nothing_changed(shop: Any, copied: Callable[[date], Path]) -> None:

@@ -11,6 +11,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from coldframe import landed
@@ -292,6 +293,17 @@ def test_a_source_read_in_pieces_lands_the_same_bytes_and_counts(folder: Path, s
     assert [pieces.facts["tables"]["order_lines"][f] for f in facts] == [
         whole.facts["tables"]["order_lines"][f] for f in facts
     ]
+
+
+def test_what_landed_before_the_contract_learnt_a_column_is_not_landed_again(folder: Path, shop: Any) -> None:
+    shop.land(folder)
+    [merchants] = landed.visible(shop.workspace, "merchants", THREE)
+    older = merchants.path.with_suffix(".older")
+    duckdb.execute(f"copy (select * exclude (tier) from '{merchants.path}') to '{older}' (format parquet)")
+    older.replace(merchants.path)
+    before = shop.bytes()
+    assert not shop.land(folder).reused
+    assert shop.bytes() == before
 
 
 KILL_AT = """
