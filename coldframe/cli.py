@@ -347,6 +347,27 @@ def serve(
 
 
 @app.command()
+def simulate(
+    size: Annotated[str | None, typer.Option("--size", help="tiny, demo or large (default: demo).")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="calm, holiday_heavy, launch_heavy or dirty (default: calm).")
+    ] = None,
+    parameters: Annotated[
+        Path | None, typer.Option("--parameters", help="YAML of parameters, instead of size and preset.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder (default: marketplace/ under home).")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day (default: the marketplace's first).")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day (default: as many days as the size has).")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Another seed, another marketplace.")] = None,
+) -> None:
+    """Generate days of a simulated marketplace; days that are there stay, and the same days have the same bytes."""
+    console = open_console()
+    with console.status("simulate") as status:
+        done = find_service("simulate")(size, preset, parameters, out, first, last, seed, status.update)
+    console.print(done, soft_wrap=True, highlight=False)
+
+
+@app.command()
 def up() -> None:
     """Start Airflow and stay in the foreground until Ctrl-C."""
     from coldframe.orchestration import server

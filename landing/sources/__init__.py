@@ -19,6 +19,7 @@ from coldframe.errors import ConfigurationError
 
 ADAPTERS: dict[str, str] = {
     "complete_journey": "landing.sources.complete_journey:CompleteJourney",
+    "marketplace": "landing.sources.marketplace:Marketplace",
     "m5": "landing.sources.m5:M5",
     "files": "landing.sources.files:Files",
     "olist": "landing.sources.olist:Olist",
