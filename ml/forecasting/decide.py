@@ -19,6 +19,8 @@ from ml.forecasting.data import TRAILING, Ints, Level, Panel
 
 DENSE = ("top", "dense")
 """Segments that sell in most weeks."""
+SINGLE_WEEKS = ("naive", "snaive")
+"""Models whose forecast of a week is one week of the past."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
 
     The loss is the mean of WAPE and RMSSE, each relative to the benchmark's; where demand is intermittent it is RMSSE
     alone, because there the WAPE is lowest for whoever forecasts zero. Only a model that saves `gain` and keeps its
-    bias may replace the benchmark; of two equally good the one listed first wins.
+    bias may replace the benchmark; of two equally good the one listed first wins. Where demand is intermittent and none
+    may, the one least off in sum serves that does not repeat single weeks: those would order a season of whatever
+    happened to sell in them.
     """
     first = accuracy.iloc[0]
     level, segment = first["level"], first["segment"]
@@ -124,6 +128,15 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
         elif loss < best_loss:
             best, best_loss = row["model"], loss
     note = f" ({'; '.join(refused)})" if refused else ""
+    steady = [
+        (abs(row["bias"]), row["bias"], row["model"])
+        for row in accuracy.to_dict("records")
+        if row["model"] not in SINGLE_WEEKS and math.isfinite(row["bias"])
+    ]
+    if best == benchmark and benchmark in SINGLE_WEEKS and segment not in DENSE and steady:
+        _, bias, model = min(steady)
+        reason = f"no model saves {rules.gain:.0%} of {benchmark}'s loss{note}; it is least off in sum ({bias:+.0%})"
+        return Choice(level, segment, model, reason, True)
     if best == benchmark:
         return Choice(level, segment, best, f"no model saves {rules.gain:.0%} of {benchmark}'s loss{note}", True)
     return Choice(level, segment, best, f"lowest loss: saves {1 - best_loss:.1%} of {benchmark}'s{note}")

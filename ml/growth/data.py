@@ -58,9 +58,9 @@ class Launches:
     """Launches seen at the end of scoring weeks, sorted by week and product.
 
     `rows` has product_id, merchant_id, category, title, launched_on, scored_week (the last week known), the raw
-    features of FEATURES, gmv_so_far, buyers_so_far, bestseller_gmv (what the top tenth of its category sold at least
-    in the 13 weeks up to then; NaN where it has too few products), and `label` (True/False; None while its quarter is
-    not over).
+    features of FEATURES, gmv_so_far, buyers_so_far (empty where the source does not say who buys), bestseller_gmv
+    (what the top tenth of its category sold at least in the 13 weeks up to then; NaN where it has too few products),
+    and `label` (True/False; None while its quarter is not over).
     """
 
     rows: pd.DataFrame
@@ -161,7 +161,9 @@ select
     spine.product_id, spine.merchant_id, spine.category, spine.title, spine.launched_on::timestamp as launched_on,
     spine.scored_week::timestamp as scored_week, spine.age,
     coalesce(so_far.units_so_far, 0) as units_so_far, coalesce(so_far.gmv_so_far, 0) as gmv_so_far,
-    coalesce(so_far.buyers_so_far, 0) as buyers_so_far, coalesce(thresholds.threshold, 0) as threshold,
+    -- Who buys is not known where nobody ever was a customer.
+    case when (select sum(buyers) from weekly) > 0 then coalesce(so_far.buyers_so_far, 0) end as buyers_so_far,
+    coalesce(thresholds.threshold, 0) as threshold,
     case when thresholds.products >= {least} then thresholds.threshold end as bestseller_gmv,
     case
         when spine.scored_week + 7 * {quarter} > (select max(week_start) from weeks) then null

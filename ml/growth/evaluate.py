@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
 from ml.growth.data import QUARTER
+from ml.growth.decide import BASE_RATE
 from ml.growth.model import METHODS, RULE_METHOD, Fitted, calibrate, fit
 
 FOLDS = 6
@@ -22,7 +23,7 @@ DEPTHS = (20, 50, 100)
 BOOTSTRAPS = 60
 
 
-def validate(known: pd.DataFrame, methods: Sequence[str] = tuple(METHODS)) -> pd.DataFrame:
+def validate(known: pd.DataFrame, methods: Sequence[str] = (*METHODS, BASE_RATE)) -> pd.DataFrame:
     """Out-of-time scores: one row a launch, validation week and method, calibrated on earlier weeks' outcomes only.
 
     Columns: method, scored_week, product_id, category, label, units_so_far, score (as the method gave it), chance
@@ -46,8 +47,10 @@ def validate(known: pd.DataFrame, methods: Sequence[str] = tuple(METHODS)) -> pd
             calibration = calibrate(earlier["score"].to_numpy(), earlier["label"].to_numpy(dtype=bool))
             part["chance"] = calibration.chance(part["score"].to_numpy())
             part.insert(0, "method", method)
-            seen.append(part)
-        parts += seen
+            parts.append(part)
+            # A base rate ranks nothing: calibrated on it, a slope would come from two weeks' luck, and of any sign.
+            if fitted.classifier is not None:
+                seen.append(part)
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
 
 

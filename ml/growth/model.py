@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from ml.growth.data import FEATURES, RULE, matrix
+from ml.growth.decide import BASE_RATE
 
 LEAST_POSITIVES = 20
 """Bestsellers a training set needs; with fewer the base rate serves."""
@@ -70,10 +71,10 @@ class Fitted:
 
 
 def fit(method: str, rows: pd.DataFrame) -> Fitted:
-    """Trains one method on labelled launches. Jeffreys' prior keeps the base rate off 0 and 1."""
+    """Trains one of METHODS, or BASE_RATE, on labelled launches. Jeffreys' prior keeps the base rate off 0 and 1."""
     y = rows["label"].to_numpy(dtype=bool)
     base_rate = float((y.sum() + 0.5) / (len(y) + 1))
-    if min(y.sum(), (~y).sum()) < LEAST_POSITIVES:
+    if method == BASE_RATE or min(y.sum(), (~y).sum()) < LEAST_POSITIVES:
         return Fitted(method, base_rate, None)
     build, features = METHODS[method]
     classifier = build()

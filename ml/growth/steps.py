@@ -20,7 +20,7 @@ from coldframe.errors import NotAvailableError
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.growth import data, evaluate
-from ml.growth.decide import LEAST_BESTSELLERS, Choice, Evidence, choose
+from ml.growth.decide import BASE_RATE, LEAST_BESTSELLERS, Choice, Evidence, choose
 from ml.growth.model import METHODS, RULE_METHOD, Calibration, calibrate, fit
 from ml.promotion import PromotionDecision, Scores, decide_promotion
 from ml.registry import Registry, Release
@@ -136,7 +136,9 @@ def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, p
 
 def _choose(measured: pd.DataFrame) -> Choice:
     evidence = {
-        row["method"]: Evidence(row["average_precision"], row["ap_gain_low"]) for row in measured.to_dict("records")
+        row["method"]: Evidence(row["average_precision"], row["ap_gain_low"], row["log_loss"], row["base_log_loss"])
+        for row in measured.to_dict("records")
+        if row["method"] != BASE_RATE
     }
     return choose(evidence, int(measured["bestsellers"].max()) if len(measured) else 0)
 
@@ -160,8 +162,9 @@ def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -
 
 def _reason(row: Any) -> str:
     weeks = int(row.age) + 1
+    to = "" if pd.isna(row.buyers_so_far) else f" to {int(row.buyers_so_far)} buyers"
     sold = (
-        f"sold {int(row.units_so_far)} units to {int(row.buyers_so_far)} buyers in {weeks} week{'s' * (weeks > 1)}, "
+        f"sold {int(row.units_so_far)} units{to} in {weeks} week{'s' * (weeks > 1)}, "
         f"{int(row.rule_rank)} of {int(row.of_category)} launches of its category"
     )
     if row.threshold <= 0:

@@ -28,9 +28,9 @@ class Policy:
     """When a launch changes its stage, and what bounds its exposure.
 
     Chances are of becoming a bestseller. `graduate_at`: the lower bound must reach it, unless sales already prove it.
-    `retire_below`: the upper bound must lie below it. `least_buyers` and `least_weeks`: evidence without which nothing
-    is decided; `retire_weeks`: no launch is let go before. Caps are shares of the budget, `seed_share` is kept for
-    seeds, at most `seed_most` each.
+    `retire_below`: the upper bound must lie below it. `least_buyers` (units, where buyers are not known) and
+    `least_weeks`: evidence without which nothing is decided; `retire_weeks`: no launch is let go before. Caps are
+    shares of the budget, `seed_share` is kept for seeds, at most `seed_most` each.
     """
 
     graduate_at: float = 0.5
@@ -50,7 +50,7 @@ class Launch:
     """What is known of a recent launch. `chance` with its 80 % bounds; `previous` is its stage in the last plan.
 
     `gmv` is what it sold so far, `bestseller_gmv` what the top tenth of its category sold at least in the last quarter
-    (None: too few products to say).
+    (None: too few products to say). `buyers` is None where the source does not say who buys; then `units` must do.
     """
 
     product_id: str
@@ -59,10 +59,11 @@ class Launch:
     chance: float
     chance_low: float
     chance_high: float
-    buyers: int
+    buyers: int | None
     gmv: float = 0.0
     bestseller_gmv: float | None = None
     previous: Stage | None = None
+    units: int = 0
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one retu
         if launch.chance_high < 2 * policy.retire_below:
             return Staging("retire", f"retired before, and its chance ({bounds}) has not come back")
         return Staging("incubate", f"retired before, but its chance has come back ({bounds})")
-    if launch.buyers < policy.least_buyers or weeks < policy.least_weeks:
-        buyers = "1 buyer" if launch.buyers == 1 else f"{launch.buyers} buyers"
-        needed = f"{policy.least_buyers} buyers and {policy.least_weeks} weeks"
-        return Staging("seed", f"undecided: {buyers} in {lived}; deciding takes {needed}")
+    seen, what = (launch.units, "unit") if launch.buyers is None else (launch.buyers, "buyer")
+    if seen < policy.least_buyers or weeks < policy.least_weeks:
+        needed = f"{policy.least_buyers} {what}s and {policy.least_weeks} weeks"
+        return Staging("seed", f"undecided: {seen} {what}{'s' * (seen != 1)} in {lived}; deciding takes {needed}")
     if launch.bestseller_gmv is not None and launch.gmv >= launch.bestseller_gmv > 0:
         return Staging(
             "graduate",

@@ -35,7 +35,7 @@ def incubation(request: Request) -> StepResult:
     stages = {product: decided.stage for product, decided in staged.items()}
     seed = zlib.crc32(f"{request.source} {request.as_of}".encode())
     exposures = expose(launched, stages, request.exposure_budget, policy, seed)
-    previous = {launch.product_id: launch.previous for launch in launched}
+    known = {launch.product_id: launch for launch in launched}
     unseen = next((p for p in scores["product_id"] if not exposures[p].impressions), None)
     lines = []
     for row in scores.to_dict("records"):
@@ -57,10 +57,10 @@ def incubation(request: Request) -> StepResult:
                 details={
                     "impressions": exposure.impressions,
                     "propensity": exposure.propensity,
-                    "previous_stage": previous[row["product_id"]],
+                    "previous_stage": known[row["product_id"]].previous,
                     "merchant_id": row["merchant_id"],
                     "age_weeks": int(row["age_weeks"]),
-                    "buyers": int(row["buyers_so_far"]),
+                    "buyers": known[row["product_id"]].buyers,
                     "rule_rank": int(row["rule_rank"]),
                 },
             )

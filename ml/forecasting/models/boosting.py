@@ -44,6 +44,8 @@ def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
         return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
     groups = _Groups(history)
     features, target = _training_rows(history, groups, horizon)
+    # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
+    features[:, np.isnan(features).all(axis=0)] = 0.0
     model = HistGradientBoostingRegressor(
         loss="poisson",
         max_iter=60,

@@ -64,6 +64,13 @@ def test_of_two_equally_good_models_the_simpler_serves() -> None:
     assert choose(table(naive=(0.4, 1.0, 0), window_mean=same, hgb=same), "naive", ChoiceRules()).model == "window_mean"
 
 
+def test_a_sparse_series_is_never_forecast_by_what_one_week_sold() -> None:
+    scores = table(naive=(1.2, 1.0, 0), mean=(1.1, 1.0, -0.3), hgb=(1.1, 1.1, 0.2), odd=(1.0, 1.0, np.nan))
+    choice = choose(scores.assign(segment="sparse"), "naive", ChoiceRules())
+    assert (choice.model, choice.lost_to_benchmark) == ("hgb", True)
+    assert "it is least off in sum (+20%)" in choice.reason
+
+
 def test_intermittent_demand_is_not_won_by_forecasting_zero() -> None:
     scores = table(naive=(1.2, 1.0, 0), zeros=(1.0, 1.1, 0), mean=(1.5, 0.8, 0)).assign(segment="tail")
     assert choose(scores, "naive", ChoiceRules()).model == "mean"

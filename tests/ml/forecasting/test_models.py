@@ -111,6 +111,12 @@ def test_one_outlandish_series_does_not_spoil_its_neighbours(small: Panel) -> No
     assert 0.8 < ratio < 1.25
 
 
+def test_in_a_long_history_of_young_series_the_trees_do_without_last_year(panel: Callable[..., Panel]) -> None:
+    units = np.full((40, 70), np.nan)
+    units[:, -20:] = np.random.default_rng(0).poisson(9, (40, 20))
+    assert np.isfinite(forecast("hgb", panel(units))).all()
+
+
 def test_the_scale_of_a_young_series_is_drawn_towards_the_others(panel: Callable[..., Panel]) -> None:
     units = np.full((3, 20), 2.0)
     units[0, :-1], units[0, -1] = np.nan, 20.0

@@ -40,6 +40,15 @@ def test_a_quarter_lies_between_what_was_learned_and_what_is_judged(monkeypatch:
     assert [week - last for week, last in zip(judged, learned, strict=True)] == [timedelta(weeks=QUARTER)] * len(judged)
 
 
+def test_folds_that_had_only_a_base_rate_calibrate_nothing() -> None:
+    validated = evaluate.validate(known(QUARTER + 4, launches=30), methods=["rule"])
+    weeks = sorted(validated["scored_week"].unique())
+    first_fitted = next(w for w in weeks if validated.loc[validated["scored_week"] == w, "score"].nunique() > 1)
+    part = validated[validated["scored_week"] == first_fitted]
+    assert first_fitted > weeks[0]
+    np.testing.assert_allclose(part["chance"], part["score"], err_msg="no earlier ranking could calibrate it")
+
+
 def test_labels_of_the_judged_weeks_do_not_move_their_own_scores() -> None:
     rows = known(18)
     turned = rows.copy()

@@ -1,6 +1,7 @@
 """Stages and exposure: every rule seen at work, and a budget that is never exceeded."""
 
 import zlib
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -59,6 +60,13 @@ def test_a_launch_is_staged_with_a_reason(case: Launch, expected: Stage, because
 
 def test_without_any_buyer_a_launch_is_undecided_however_old_it_is() -> None:
     assert stage(launch(0.001, 0, 0.002, buyers=0, age=12), POLICY).stage == "seed"
+
+
+def test_where_nobody_knows_who_buys_units_are_the_evidence() -> None:
+    unknown = replace(launch(0.1, 0.05, 0.2), buyers=None)
+    undecided = "undecided: 4 units in 9 weeks; deciding takes 5 units and 2 weeks"
+    assert stage(replace(unknown, units=4), POLICY).reason == undecided
+    assert stage(replace(unknown, units=5), POLICY).stage == "incubate"
 
 
 def field(count: int, stages: str = "si", merchants: int = 6) -> tuple[list[Launch], dict[str, Stage]]:
