@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# make demo SOURCE=marketplace runs on a simulated shop; docs/sources.md lists all sources.
 SOURCE ?= complete_journey
 # Last day the run may know of; empty: the day the source suggests.
 AS_OF ?=

@@ -33,7 +33,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Run": ("force",),
 }
 _DESCRIPTIONS = {
-    "source": "Which source to land; one word, e.g. complete_journey or files.",
+    "source": (
+        "Which source to land: complete_journey, files, m5, marketplace, olist, online_retail_ii or postgres. "
+        "All but complete_journey and marketplace need a path."
+    ),
     "as_of": "Last day the run may know of (UTC, inclusive).",
     "objective": "What the assortment maximises.",
     "must_keep": "Products that stay whatever they are worth, one product_id a line.",

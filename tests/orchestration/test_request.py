@@ -9,6 +9,7 @@ import pytest
 from coldframe.errors import ConfigurationError
 from coldframe.orchestration.request import SECTIONS, form, key_of, received, to_conf
 from coldframe.run import Request
+from landing.sources import ADAPTERS
 
 FULL = Request.model_validate(
     {
@@ -60,6 +61,12 @@ def test_the_form_has_every_field_of_a_request_and_no_other() -> None:
         assert field.schema["title"], name
         assert field.schema["section"], name
         assert field.description, name
+
+
+def test_the_form_names_every_source() -> None:
+    described = form("files", started_by_events=False)["source"].description
+    assert described is not None
+    assert all(name in described for name in ADAPTERS)
 
 
 def test_a_request_comes_out_of_the_form_as_it_went_in() -> None:
