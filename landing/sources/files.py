@@ -1,4 +1,4 @@
-"""Your own data: a folder of CSV or Parquet files in the contract's own names.
+"""Your own data: a folder of CSV or Parquet files in the contract's own names, or with a mapping.yaml that maps yours.
 
 Everything that would make a whole file misleading (a renamed column, a cut-off download, another encoding) is found
 before a row is read, and all of it is reported at once; everything that concerns one row is left to landing.validate.
@@ -13,7 +13,7 @@ import io
 import zlib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,8 @@ import duckdb
 
 from coldframe.errors import BadInputError, ConfigurationError
 from landing.contract import BY_NAME, TABLES, Table
+from landing.expressions import Cell
+from landing.mapping import FILE, ColumnMap, Fault, Plan, Tables, read, write_cells
 from landing.sources import Offer, near, quote
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -31,16 +33,29 @@ _OF_ONE_LINE = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
 
 @dataclass(frozen=True)
 class _File:
-    """One file of a table, with the columns it has, in its own order, and how many blank lines precede a CSV header."""
+    """One file as a table: how many columns it has, SQL of the contract's, and blank lines before a CSV header."""
 
     path: Path
     name: str
-    columns: tuple[str, ...]
+    width: int
+    select: str
     blank_lines: int = 0
 
 
+@dataclass
+class _Told:
+    """What is wrong with a delivery: with its files, with its mapping, and what only deserves a word."""
+
+    problems: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
 class Files:
-    """Reads `<table>.csv`, `<table>.csv.gz`, `<table>.parquet`, or any number of such files in a folder `<table>/`."""
+    """Reads `<table>.csv`, `<table>.csv.gz`, `<table>.parquet`, or any number of such files in a folder `<table>/`.
+
+    A `mapping.yaml` beside them says which files and columns mean which of the contract's.
+    """
 
     def __init__(self, path: Path | None) -> None:
         if path is None:
@@ -50,97 +65,134 @@ class Files:
         self.path = path.expanduser().resolve()
 
     def probe(self) -> Offer:
-        """Checks every file's name, bytes and header. Raises BadInputError naming everything that is wrong at once."""
+        """Checks mapping, names, bytes and headers. Raises BadInputError naming everything that is wrong at once."""
         files, problems, warnings = self._open
         if problems:
             raise BadInputError(
                 f"{self.path} cannot be landed: {len(problems)} problem(s). Nothing was landed.\n  "
                 + "\n  ".join(problems)
             )
-        paths = tuple(f.path for found in files.values() for f in found)
+        paths = tuple(dict.fromkeys(file.path for those in files.values() for file in those))
         newest = max(path.stat().st_mtime for path in paths)
+        mapping = self.path / FILE
         return Offer(
             tables=tuple(files),
-            files=paths,
+            files=(*paths, mapping) if mapping.is_file() else paths,
             # Files are written in local time somewhere; their rows are in UTC.
             delivered_on=datetime.fromtimestamp(newest, UTC).date() + timedelta(days=1),
             warnings=tuple(warnings),
         )
 
     def read(self, connection: duckdb.DuckDBPyConnection, table: str, first: date | None, last: date) -> str:
-        files, _, _ = self._open
-        parts = " union all by name ".join(_scan(BY_NAME[table], file) for file in files[table])
+        files = self._open[0][table]
+        parts = " union all by name ".join(map(_scan, files))
         try:
-            connection.execute(f"create or replace temp table cells as {parts}")
+            write_cells(connection, parts)
         except duckdb.Error as error:
-            names = ", ".join(f.name for f in files[table])
+            names = ", ".join(f.name for f in files)
             raise BadInputError(
                 f"{table}: {names} cannot be read: {str(error).splitlines()[0]} Nothing was landed. Export it again."
             ) from error
-        if not all(_is_parquet(f.path) for f in files[table]):
-            _add_unreadable_lines(connection, table, {str(f.path): f.name for f in files[table]})
+        if not all(_is_parquet(f.path) for f in files):
+            _add_unreadable_lines(connection, table, {str(f.path): f.name for f in files})
         return "from cells"
 
     @cached_property
     def _open(self) -> tuple[dict[str, list[_File]], list[str], list[str]]:
+        """Files by table, problems and warnings."""
         if not self.path.is_dir():
             what = "is a file, not a folder" if self.path.exists() else "does not exist"
             raise BadInputError(f"The folder {self.path} {what}. Nothing was landed. Check --path.")
-        problems: list[str] = []
-        warnings: list[str] = []
+        written = self.path / FILE
+        mapping = read(written, Tables) if written.is_file() else ColumnMap(Tables())
+        told = _Told()
+        found = self._find(mapping, told)
+        headers: dict[Path, _Header] = {}
+        for path in dict.fromkeys(path for paths in found.values() for path in paths):
+            try:
+                headers[path] = _parquet_header(path) if _is_parquet(path) else _csv_header(path)
+            except _UnfitError as error:
+                told.problems.append(f"{self._name(path)}: {error}")
         files: dict[str, list[_File]] = {}
-        for table, paths in self._find(problems, warnings).items():
-            opened = []
-            for path in paths:
-                name = str(path.relative_to(self.path))
-                try:
-                    columns, blank = (_parquet_columns(path), 0) if _is_parquet(path) else _csv_columns(path)
-                except _UnfitError as error:
-                    problems.append(f"{name}: {error}")
-                    continue
-                problems += [f"{name}: {p}" for p in _column_problems(BY_NAME[table], columns)]
-                warnings += [f"{name}: {w}" for w in _column_warnings(BY_NAME[table], columns)]
-                opened.append(_File(path, name, columns, blank))
-            files[table] = opened
-        return files, problems, warnings
+        for name, paths in found.items():
+            table, files[name] = BY_NAME[name], []
+            for path in (p for p in paths if p in headers):
+                header, shown = headers[path], self._name(path)
+                plan = mapping.plan(table, header.cells, shown)
+                told.faults += plan.faults
+                told.problems += [f"{shown}: {p}" for p in _column_problems(table, header, plan)]
+                told.warnings += [f"{shown}: {w}" for w in _column_warnings(table, plan, name in mapping.tables)]
+                files[name].append(_File(path, shown, len(header.columns), plan.select, header.blank_lines))
+        return files, [*mapping.told(told.faults), *dict.fromkeys(told.problems)], told.warnings
 
-    def _find(self, problems: list[str], warnings: list[str]) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
+    def _find(self, mapping: ColumnMap[Tables], told: _Told) -> dict[str, list[Path]]:
+        """The files of each table: those the mapping names, otherwise those that bear the table's name."""
+        found = {table: self._mapped(table, mapping, told) for table in mapping.tables if mapping.origin(table)}
+        taken = {part for table in found for name in mapping.origin(table) for part in Path(name).parts[:1]}
         unknown = []
         for entry in sorted(self.path.iterdir()):
             table = _stem(entry.name) if entry.is_file() else entry.name
-            if entry.name.startswith((".", "_")):
+            if entry.name.startswith((".", "_")) or entry.name == FILE or table in mapping.settings.leave_out:
                 continue
-            if table not in BY_NAME:
+            if entry.name == "mapping.yml":
+                told.problems.append(f"mapping.yml: call it {FILE}.")
+            elif table in BY_NAME and not mapping.origin(table):
+                files = self._files_at(Path(entry.name), told)
+                if not files:
+                    told.problems.append(f"{table}/ holds no file. Remove the folder, or put {table} files in it.")
+                found.setdefault(table, []).extend(files)
+            elif entry.name not in taken:
                 unknown.append(table or entry.name)
-                warnings.append(f"{entry.name} is ignored: no table has that name.{near(table or entry.name, BY_NAME)}")
-            elif entry.is_file():
-                found.setdefault(table, []).append(entry)
-            else:
-                inside = [p for p in sorted(entry.iterdir()) if not p.name.startswith((".", "_"))]
-                known = [p for p in inside if p.is_file() and _stem(p.name)]
-                warnings += [
-                    f"{table}/{p.name} is ignored: not a {' or '.join(SUFFIXES)} file."
-                    for p in inside
-                    if p not in known
-                ]
-                if not known:
-                    problems.append(f"{table}/ holds no file. Remove the folder, or put {table} files in it.")
-                found.setdefault(table, []).extend(known)
-        problems += self._repeated(found)
+                why = "the mapping says otherwise" if table in BY_NAME else "no table has that name"
+                hint = "" if table in BY_NAME else near(table or entry.name, BY_NAME)
+                told.warnings.append(f"{entry.name} is ignored: {why}.{hint}")
+        told.problems += self._repeated(found, mapping)
+        for table in mapping.tables:
+            if table not in found and not mapping.is_broken(("tables", table)):
+                what = f"there is no {table}.csv or {table}.parquet. Say `from:` which file holds its rows."
+                told.faults.append(Fault(("tables", table), what, key=True))
         for needed in TABLES:
-            if needed.required and needed.name not in found:
+            told_already = needed.name in mapping.tables or mapping.is_broken(("tables", needed.name))
+            if needed.required and needed.name not in found and not told_already:
                 hint = near(needed.name, unknown).replace("Did you mean", "Is it").strip()
-                problems.append(
+                told.problems.append(
                     f"{needed.name} is missing. Add {needed.name}.csv or {needed.name}.parquet. {hint}".strip()
                 )
         return found
 
-    def _repeated(self, found: dict[str, list[Path]]) -> Iterator[str]:
+    def _mapped(self, table: str, mapping: ColumnMap[Tables], told: _Told) -> list[Path]:
+        found = []
+        for number, name in enumerate(mapping.origin(table)):
+            files = self._files_at(Path(name), told)
+            if not files:
+                there = [p.name for p in self.path.iterdir() if p.is_dir() or _stem(p.name)]
+                what = f"the folder has no {' or '.join(SUFFIXES)} file {name!r}.{near(name, there)}"
+                told.faults.append(Fault(("tables", table, "from", number), f"{table}: {what}"))
+            found += files
+        return found
+
+    def _files_at(self, path: Path, told: _Told) -> list[Path]:
+        """The file at `path`, or all files of the folder there, as far as they can hold rows and lie in here."""
+        if not path.parts or path.is_absolute() or ".." in path.parts:
+            return []
+        place = self.path / path
+        if not place.is_dir():
+            return [place] if place.is_file() and _stem(place.name) else []
+        inside = [p for p in sorted(place.iterdir()) if not p.name.startswith((".", "_"))]
+        known = [p for p in inside if p.is_file() and _stem(p.name)]
+        told.warnings += [
+            f"{self._name(p)} is ignored: not a {' or '.join(SUFFIXES)} file." for p in inside if p not in known
+        ]
+        return known
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.path))
+
+    def _repeated(self, found: dict[str, list[Path]], mapping: ColumnMap[Tables]) -> Iterator[str]:
         for table, paths in found.items():
             top = [p for p in paths if p.parent == self.path]
-            if top and len(paths) > 1:
-                names = ", ".join(str(p.relative_to(self.path)) for p in paths)
+            if top and len(paths) > 1 and not mapping.origin(table):
+                names = ", ".join(map(self._name, paths))
                 yield (
                     f"{table} is there {len(paths)} times: {names}. Keep one, or put files that belong together into "
                     f"{table}/."
@@ -150,7 +202,7 @@ class Files:
             for path in paths:
                 with path.open("rb") as stream:
                     content = (path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
-                name = str(path.relative_to(self.path))
+                name = self._name(path)
                 if content in same:
                     yield f"{same[content]} and {name} have the same content. Remove one."
                 same.setdefault(content, name)
@@ -171,8 +223,23 @@ def _chunks(path: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _csv_columns(path: Path) -> tuple[tuple[str, ...], int]:
-    """Header of a CSV file and the blank lines before it, after every byte of the file was looked at."""
+@dataclass(frozen=True)
+class _Header:
+    """Names and DuckDB types of a file's columns, in its own order."""
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    blank_lines: int = 0
+
+    @property
+    def cells(self) -> dict[str, Cell]:
+        """Columns are known by their place: names can clash in SQL, which is blind to upper and lower case."""
+        typed = enumerate(zip(self.columns, self.types, strict=True))
+        return {name: Cell(f"_{place}", kind, kind) for place, (name, kind) in typed}
+
+
+def _csv_header(path: Path) -> _Header:
+    """Header of a CSV file, after every byte of the file was looked at."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     offset = 0
     head = ""
@@ -201,14 +268,14 @@ def _csv_columns(path: Path) -> tuple[tuple[str, ...], int]:
         raise _UnfitError(f"cells are separated by {found!r}. Save it with commas.")
     if not has_rows:
         raise _UnfitError("a header and no rows. Remove it if there is no such table, or export it again.")
-    return tuple(columns), head[: len(head) - len(body)].count("\n")
+    return _Header(tuple(columns), ("VARCHAR",) * len(columns), head[: len(head) - len(body)].count("\n"))
 
 
 def _is_parquet(path: Path) -> bool:
     return path.suffix == ".parquet"
 
 
-def _parquet_columns(path: Path) -> tuple[str, ...]:
+def _parquet_header(path: Path) -> _Header:
     if path.stat().st_size == 0:
         raise _UnfitError("empty. Remove it if there is no such table, or export it again.")
     try:
@@ -219,45 +286,43 @@ def _parquet_columns(path: Path) -> tuple[str, ...]:
         raise _UnfitError(f"not a whole Parquet file ({path.stat().st_size:,} bytes). Copy it again.") from error
     if not rows:
         raise _UnfitError("columns and no rows. Remove it if there is no such table, or export it again.")
-    return tuple(str(name) for name, *_ in described)
+    return _Header(tuple(str(name) for name, *_ in described), tuple(str(kind) for _, kind, *_ in described))
 
 
-def _column_problems(table: Table, columns: tuple[str, ...]) -> Iterator[str]:
-    for name, times in Counter(columns).items():
+def _column_problems(table: Table, header: _Header, plan: Plan) -> Iterator[str]:
+    for name, times in Counter(header.columns).items():
         if times > 1:
             yield f"column {name!r} is there {times} times. Keep one."
-    unknown = [c for c in columns if c not in table.column_names]
-    for column in table.columns:
-        if column.name not in columns and not column.nullable:
-            hint = near(column.name, unknown).replace("Did you mean", "Is it")
-            yield f"column {column.name!r} is missing.{hint} Rename or add it."
+    unknown = [c for c in header.columns if c not in table.column_names]
+    for name in plan.missing:
+        hint = near(name, unknown).replace("Did you mean", "Is it")
+        yield f"column {name!r} is missing.{hint} Rename or add it, or map it in {FILE}."
 
 
-def _column_warnings(table: Table, columns: tuple[str, ...]) -> Iterator[str]:
-    absent = [c for c in table.column_names if c not in columns]
-    for name in columns:
-        if name not in table.column_names:
-            yield f"column {name!r} is ignored: {table.name} has no such column.{near(name, absent)}"
+def _column_warnings(table: Table, plan: Plan, mapped: bool) -> Iterator[str]:
+    """What becomes of columns nobody reads. Of a table that is mapped, only what looks like a slip."""
+    for name in plan.unread:
+        hint = near(name, plan.absent)
+        if hint or not mapped:
+            yield f"column {name!r} is ignored: {table.name} has no such column.{hint}"
 
 
 def _parquet(path: Path) -> str:
     return f"read_parquet({quote(path)}, hive_partitioning = false)"
 
 
-def _scan(table: Table, file: _File) -> str:
+def _scan(file: _File) -> str:
     """SQL of one file's rows: its contract columns, `source_file` and `unreadable`."""
-    wanted = ", ".join(f'"{c}"' for c in file.columns if c in table.column_names)
+    names = [f"_{place}" for place in range(file.width)]
     if _is_parquet(file.path):
-        rows = _parquet(file.path)
+        rows = f"{_parquet(file.path)} as cells({', '.join(names)})"
     else:
-        # Columns that are ignored anyway get names that cannot clash; DuckDB's are blind to upper and lower case.
-        names = [c if c in table.column_names else f"_{place}" for place, c in enumerate(file.columns)]
-        columns = ", ".join(f"{quote(c)}: 'VARCHAR'" for c in names)
+        columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in names)
         rows = (
             f"read_csv({quote(file.path)}, columns = {{{columns}}}, auto_detect = false, header = true, delim = ',', "
             f"quote = '\"', escape = '\"', skip = {file.blank_lines}, store_rejects = true)"
         )
-    return f"select {wanted}, {quote(file.name)} as source_file, cast(null as varchar) as unreadable from {rows}"
+    return f"select {file.select}, {quote(file.name)} as source_file, cast(null as varchar) as unreadable from {rows}"
 
 
 def _add_unreadable_lines(connection: duckdb.DuckDBPyConnection, table: str, names: dict[str, str]) -> None:

@@ -126,6 +126,36 @@ def renamed(old: str, new: str, table: str = "order_lines") -> Break:
     return text(lambda t: t.replace(old, new, 1), table)
 
 
+MAPPING = """\
+tables:
+  order_lines:
+    from: till.csv
+    columns:
+      order_id: Receipt
+      ordered_at: {column: sold, cast: "%Y-%m-%d %H:%M:%S"}
+      channel: {constant: shop}
+      quantity: pieces
+      gross_amount:
+        expression: cast(pieces as integer) * cast(price as decimal(18, 4))
+"""
+
+
+def mapped(old: str = "", new: str = "") -> Break:
+    """The order lines come in columns of other names, with a mapping in which `old` is replaced by `new`."""
+
+    def apply(folder: Path) -> None:
+        assert old in MAPPING
+        lines = (folder / "order_lines.csv").read_text()
+        for ours, theirs in (("order_id", "Receipt"), ("ordered_at", "sold"), ("channel", "till"),
+                             ("quantity", "pieces"), ("gross_amount", "price")):  # fmt: skip
+            lines = lines.replace(ours, theirs, 1)
+        (folder / "order_lines.csv").unlink()
+        (folder / "till.csv").write_text(lines)
+        (folder / "mapping.yaml").write_text(MAPPING.replace(old, new, 1) if old else MAPPING)
+
+    return apply
+
+
 # Bad rows: the good ones land, the bad ones lie in quarantine with their reasons -------------------------------------
 
 
@@ -135,6 +165,7 @@ class BadRow(NamedTuple):
     reasons: list[str]
     accepted: int = LINES - 1
     table: str = "order_lines"
+    file: str | None = None
 
 
 NOT_MONEY = "gross_amount is not a number (plain digits, at most 14 before the point)"
@@ -180,6 +211,18 @@ BAD_ROWS = [
            ["merchant_id is not among the accepted merchants"], 39, "products"),
     BadRow("a holiday on 30 February", cell("calendar", "date", "2024-02-30"),
            ["date is not a date (YYYY-MM-DD)"], 24, "calendar"),
+    BadRow("a time that is written in another way than the mapping says",
+           both(order("ordered_at", "2024-01-01T12:03:00Z"), mapped()),
+           ["ordered_at is not a time written as %Y-%m-%d %H:%M:%S"], file="till.csv"),
+    BadRow("a word where a mapped expression wants a number", both(order("gross_amount", "five"), mapped()),
+           ["gross_amount cannot be computed: cast(pieces as integer) * cast(price as decimal(18, 4))"],
+           file="till.csv"),
+    BadRow("a mapped cell that is empty", both(order("gross_amount", ""), mapped()), ["gross_amount is empty"],
+           file="till.csv"),
+    BadRow("two cells a mapping cannot convert",
+           both(order("gross_amount", "five"), order("ordered_at", "yesterday"), mapped()),
+           ["ordered_at is not a time written as %Y-%m-%d %H:%M:%S; gross_amount cannot be computed"],
+           file="till.csv"),
 ]  # fmt: skip
 
 
@@ -193,7 +236,7 @@ def test_a_bad_row_is_quarantined_with_its_reasons_and_the_good_ones_land(
     assert len(refused["reasons"]) == len(case.reasons)
     for found, expected in zip(refused["reasons"], case.reasons, strict=True):
         assert found.startswith(expected)
-    assert refused["source_file"] == f"{case.table}.csv"
+    assert refused["source_file"] == (case.file or f"{case.table}.csv")
     assert len(shop.rows(case.table)) == case.accepted
     counts = result.facts["tables"][case.table]
     assert (counts["accepted"], counts["quarantined"]) == (case.accepted, 1)
@@ -247,7 +290,8 @@ class BadDelivery(NamedTuple):
 
 BAD_DELIVERIES = [
     BadDelivery("a renamed column", renamed("ordered_at", "order_at"),
-                "order_lines.csv: column 'ordered_at' is missing. Is it 'order_at'? Rename or add it."),
+                "order_lines.csv: column 'ordered_at' is missing. Is it 'order_at'? Rename or add it, or map it in "
+                "mapping.yaml."),
     BadDelivery("a missing column", renamed("status", "x"), "order_lines.csv: column 'status' is missing."),
     BadDelivery("a header twice", renamed("channel", "region"),
                 "order_lines.csv: column 'region' is there 2 times. Keep one."),
@@ -282,6 +326,83 @@ BAD_DELIVERIES = [
                 "products is missing. Add products.csv or products.parquet. Is it 'product'?"),
     BadDelivery("an empty folder for a table", lambda f: (f / "traffic").mkdir(), "traffic/ holds no file."),
     BadDelivery("a folder that does not exist", shutil.rmtree, "delivery does not exist."),
+    BadDelivery("a mapping that is no YAML", mapped("quantity: pieces", "quantity: [pieces"),
+                "mapping.yaml, line 9, column 19: expected ',' or ']', but got ':'."),
+    BadDelivery("a mapping indented by tabs", mapped("      quantity", "\tquantity"),
+                "mapping.yaml, line 8, column 1: found character '\\t' that cannot start any token."),
+    BadDelivery("an empty mapping", mapped(MAPPING, "\n"), "mapping.yaml holds no keys. It begins with `tables:`."),
+    BadDelivery("a mapping in Latin-1",
+                both(mapped(), lambda f: (f / "mapping.yaml").write_bytes(b"tables: {caf\xe9: {}}")),
+                "mapping.yaml cannot be read: 'utf-8' codec can't decode byte 0xe9"),
+    BadDelivery("a mapping under another name",
+                both(mapped(), lambda f: (f / "mapping.yaml").rename(f / "mapping.yml")),
+                "mapping.yml: call it mapping.yaml."),
+    BadDelivery("an anchor in a mapping", mapped("quantity: pieces", "quantity: *pieces"),
+                "mapping.yaml, line 8, column 17: anchors (*name) are not used here."),
+    BadDelivery("a misspelt key at the top", mapped("tables:", "table:"),
+                "mapping.yaml, line 1, column 1: unknown key 'table'. Did you mean 'tables'?"),
+    BadDelivery("a misspelt key of a table", mapped("columns:", "colums:"),
+                "mapping.yaml, line 4, column 5: unknown key 'colums'. Did you mean 'columns'?"),
+    BadDelivery("a misspelt key of a column", mapped("constant: shop", "constnat: shop"),
+                "mapping.yaml, line 7, column 17: unknown key 'constnat'. Did you mean 'constant'?"),
+    BadDelivery("a mapping of no table", mapped("order_lines:", "orderlines:"),
+                "mapping.yaml, line 2, column 3: the contract has no table 'orderlines'. Did you mean 'order_lines'?"),
+    BadDelivery("a mapping of no column", mapped("quantity:", "qantity:"),
+                "mapping.yaml, line 8, column 7: order_lines has no column 'qantity' in the contract. "
+                "Did you mean 'quantity'?"),
+    BadDelivery("a mapping from no file", mapped("till.csv", "tills.csv"),
+                "mapping.yaml, line 3, column 11: order_lines: the folder has no .csv or .csv.gz or .parquet file "
+                "'tills.csv'. Did you mean 'till.csv'?"),
+    BadDelivery("a mapping from a file outside", mapped("till.csv", "../delivery/till.csv"),
+                "mapping.yaml, line 3, column 11: order_lines: the folder has no"),
+    BadDelivery("a mapping from no column", mapped("quantity: pieces", "quantity: peices"),
+                "mapping.yaml, line 8, column 17: order_lines.quantity from till.csv: there is no column 'peices'. "
+                "Did you mean 'pieces'?"),
+    BadDelivery("a mapping without a column's name", mapped("quantity: pieces", "quantity:"),
+                "mapping.yaml, line 8, column 16: order_lines.quantity is empty."),
+    BadDelivery("a column mapped twice", mapped("quantity: pieces", "quantity: pieces\n      quantity: price"),
+                "mapping.yaml, line 9, column 7: 'quantity' is there twice. Keep one."),
+    BadDelivery("two ways to one column", mapped("constant: shop", "constant: shop, column: till"),
+                "mapping.yaml, line 7, column 16: order_lines.channel: column and constant given; say exactly one of"),
+    BadDelivery("a cast of a constant", mapped("constant: shop", "constant: shop, cast: '%Y'"),
+                "mapping.yaml, line 7, column 16: order_lines.channel: cast can stand beside column only."),
+    BadDelivery("a constant the contract does not allow", mapped("quantity: pieces", "quantity: {constant: 0}"),
+                "mapping.yaml, line 8, column 28: order_lines.quantity: the constant '0' cannot be: quantity is less "
+                "than 1."),
+    BadDelivery("a constant that is none of the values", mapped("quantity: pieces", "status: {constant: done}"),
+                "mapping.yaml, line 8, column 26: order_lines.status: the constant 'done' cannot be: status is none of "
+                "completed, cancelled, returned."),
+    BadDelivery("a format that says nothing", mapped("%Y-%m-%d %H:%M:%S", "YYYY-MM-DD"),
+                "mapping.yaml, line 6, column 40: order_lines.ordered_at: 'YYYY-MM-DD' does not say day, month and "
+                "year, as '%d.%m.%Y %H:%M' does."),
+    BadDelivery("a format of no directive", mapped("%Y-%m-%d %H:%M:%S", "%Y-%m-%d %Q"),
+                "mapping.yaml, line 6, column 40: order_lines.ordered_at: '%Y-%m-%d %Q' is no format of strptime: "),
+    BadDelivery("a format for a number", mapped("quantity: pieces", "quantity: {column: pieces, cast: '%d'}"),
+                "mapping.yaml, line 8, column 40: order_lines.quantity: cast is for dates and times."),
+    BadDelivery("a time zone nobody lives in", mapped('%S"', '%S", timezone: Europe/Berln'),
+                "order_lines.ordered_at: no time zone is called 'Europe/Berln'. Did you mean 'Europe/Berlin'?"),
+    BadDelivery("an expression that breaks off", mapped("(18, 4))", "(18, 4)"),
+                "mapping.yaml, line 10, column 21: order_lines.gross_amount: it breaks off: something is missing at "
+                "its end."),
+    BadDelivery("a comma in an expression in braces", mapped("{constant: shop}", "{expression: left(till, 3)}"),
+                "mapping.yaml, line 7, column 40: unknown key '3)'. Known: column, cast, timezone, constant, "
+                "expression. A text with commas needs quotes around it."),
+    BadDelivery("an expression of unknown columns", mapped("cast(price", "cast(prize"),
+                "mapping.yaml, line 10, column 21: order_lines.gross_amount from till.csv: there is no column 'prize'. "
+                "Did you mean 'price'?"),
+    BadDelivery("an expression of text", mapped("cast(pieces as integer) * ", "pieces * "),
+                "order_lines.gross_amount from till.csv: No function matches the given name and argument types "
+                "'*(VARCHAR, DECIMAL(18,4))'. To reckon with text, write cast(pieces as decimal(18, 4))."),
+    BadDelivery("an expression of another type", mapped("quantity: pieces", "quantity: {expression: price > '1'}"),
+                "order_lines.quantity from till.csv: it gives BOOLEAN, and quantity must be a number."),
+    BadDelivery("an expression over all rows", mapped("cast(price", "cast(sum(price)"),
+                "order_lines.gross_amount: sum() may not be used: only functions of one row's cells may."),
+    BadDelivery("an expression that reads files", mapped("{constant: shop}", "{expression: read_text('/etc/passwd')}"),
+                "order_lines.channel: read_text() may not be used: only functions of one row's cells may."),
+    BadDelivery("an expression that asks the clock", mapped("{constant: shop}", '{expression: "left(now(), 4)"}'),
+                "order_lines.channel: now() may not be used: only functions of one row's cells may."),
+    BadDelivery("a required column nobody maps", mapped("quantity: pieces", "currency: {constant: EUR}"),
+                "till.csv: column 'quantity' is missing. Rename or add it, or map it in mapping.yaml."),
     BadDelivery("too many bad rows", text(lambda t: t.replace("completed", "done", 4)),
                 "order_lines: 4 of 75 rows (5.3%) break the contract, more than COLDFRAME_MAX_QUARANTINE_SHARE=0.05 "
                 "allows. Most frequent: status is none of completed, cancelled, returned (4)."),
@@ -349,6 +470,12 @@ ODDITIES = [
     Odd("a file of no table", lambda f: (f / "inventroy.csv").write_text("a\n1\n"),
         "inventroy.csv is ignored: no table has that name. Did you mean 'inventory'?"),
     Odd("notes beside the files", lambda f: (f / ".notes").write_text("secret")),
+    Odd("columns and files of other names, with a mapping", mapped()),
+    Odd("a mapping that leaves everything as it is", lambda f: (f / "mapping.yaml").write_text("tables: {}")),
+    Odd("a mapped table that is there under its own name too",
+        both(lambda f: shutil.copy(f / "order_lines.csv", f / "keep"), mapped(),
+             lambda f: (f / "keep").rename(f / "order_lines.csv")),
+        "order_lines.csv is ignored: the mapping says otherwise."),
     Odd("spaces around identities", text(lambda t: t.replace(",p3,", ", p3 ,"))),
 ]  # fmt: skip
 
