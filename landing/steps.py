@@ -289,7 +289,7 @@ def _fingerprint(place: Workspace, offer: Offer, request: Request, settings: Set
     code = sorted(Path(__file__).parent.rglob("*.py"))
     parts = [
         f"{VERSION} {request.source} {request.as_of} {request.start}",
-        f"{settings.max_unit_price} {settings.max_quarantine_share} {settings.currency} {offer.tables}",
+        f"{settings.max_unit_price} {settings.max_quarantine_share} {settings.currency} {offer.tables} {offer.stamp}",
         *(f"{path} {_stamp(path)}" for path in offer.files),
         *(_sha256(path) for path in code),
         *(f"{path} {_stamp(path, small=0)}" for path in sorted(place.landed.rglob("*.parquet"))),

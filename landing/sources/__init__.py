@@ -24,6 +24,7 @@ ADAPTERS: dict[str, str] = {
     "files": "landing.sources.files:Files",
     "olist": "landing.sources.olist:Olist",
     "online_retail_ii": "landing.sources.online_retail_ii:OnlineRetail",
+    "postgres": "landing.sources.postgres:Postgres",
 }
 """Name of a source -> 'module:class'. The class is called with the request's path, which may be None."""
 
@@ -32,7 +33,8 @@ ADAPTERS: dict[str, str] = {
 class Offer:
     """What a source has, found out before any row is read.
 
-    `files` are all files it would read: while they and the code are the same, nothing is landed again.
+    `files` are all files it would read, and `stamp` tells any other state it is in: while they and the code are the
+    same, nothing is landed again.
     `delivered_on` is the day the rows were handed over; nothing in them can have happened later. `currency` is the
     ISO 4217 code of its money: a line that names another one is refused. `suggested_as_of` is a day to try the source
     with. A source too big to be checked at once says its `first_day` and how many days a piece has (`piece_days`):
@@ -47,6 +49,7 @@ class Offer:
     suggested_as_of: date | None = None
     first_day: date | None = None
     piece_days: int | None = None
+    stamp: str = ""
 
 
 class Source(Protocol):
