@@ -50,8 +50,12 @@ class Learned:
 
 def learn(panels: dict[Level, Panel], plan: Plan) -> Learned:
     """Learns each level by itself, side by side. Raises BadInputError for a history too short for what is asked."""
+    from joblib.externals.loky import get_reusable_executor
+
     with ThreadPoolExecutor(min(len(panels), get_settings().threads)) as pool:
         levels = list(pool.map(lambda panel: _learn_level(panel, plan), panels.values()))
+    # Prophet's workers outlive a process that, as Airflow's tasks do, leaves without its exit handlers.
+    get_reusable_executor().shutdown(wait=True)
     return Learned(
         tables={name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables},
         metrics={name: value for level in levels for name, value in level.metrics.items()},

@@ -7,13 +7,14 @@ from dataclasses import replace
 import duckdb
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from ml.forecasting import models
 from ml.forecasting.data import Floats, Ints, Level, Panel
-from ml.forecasting.decide import ChoiceRules, choose
+from ml.forecasting.decide import ChoiceRules, RouteRules, choose
 from ml.forecasting.learn import QUANTILE_NAMES, Learned, Plan, learn
 
 Market = dict[Level, Panel]
@@ -213,3 +214,27 @@ def test_with_two_years_of_history_the_bar_is_the_same_week_of_last_year(
     assert set(accuracy["benchmark"]) == {"snaive"}
     assert accuracy["fva_vs_snaive"]["dense", "snaive"] == 0
     assert accuracy["fva_vs_snaive"]["dense", "window_mean"] < 0
+
+
+def test_learning_leaves_no_worker_behind(market: Market, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of Airflow ends without exit handlers: workers that wait for more would outlive it by minutes."""
+    for (level, segment), candidates in list(models.CANDIDATES.items()):
+        kept = ("window_mean", "prophet") if segment == "top" else candidates[:1]
+        monkeypatch.setitem(models.CANDIDATES, (level, segment), kept)
+    seen: set[int] = set()
+    fit = models.MODELS["prophet"]
+
+    def fit_and_look(history: Panel, rows: Ints, horizon: int) -> Floats:
+        units = fit(history, rows, horizon)
+        seen.update(workers())
+        return units
+
+    monkeypatch.setitem(models.MODELS, "prophet", fit_and_look)
+    learn(market, replace(plan, routes=RouteRules(top_series=4)))
+    assert seen, "nobody shared the work"
+    assert workers() == set()
+
+
+def workers() -> set[int]:
+    """Processes that joblib started for this one."""
+    return {c.pid for c in psutil.Process().children() if "loky.backend.popen_loky" in " ".join(c.cmdline())}
