@@ -298,7 +298,8 @@ def _at(name: str, mark: Any, what: str) -> str:
     if mark is None:
         return f"{name}: {what}"
     shown = yaml.Mark(mark.name, mark.index, mark.line, mark.column, _masked(mark.buffer), mark.pointer)
-    return f"{name}, line {mark.line + 1}, column {mark.column + 1}: {what}\n{shown.get_snippet(indent=6)}"
+    lines = "\n".join(line.rstrip() for line in str(shown.get_snippet(indent=6)).splitlines())
+    return f"{name}, line {mark.line + 1}, column {mark.column + 1}: {what}\n{lines}"
 
 
 def _masked(text: str) -> str:

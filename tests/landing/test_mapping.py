@@ -10,10 +10,12 @@ import duckdb
 import pytest
 
 from coldframe.errors import BadInputError
+from coldframe.settings import PROJECT_ROOT
 from landing.contract import BY_NAME, Type
 from landing.expressions import FUNCTIONS, SYMBOLS, Cell, UnfitExpressionError, bind, fits, parse
-from landing.mapping import Tables, read, write_cells
+from landing.mapping import ColumnEntry, TableEntry, Tables, read, write_cells
 from landing.sources.files import Files
+from landing.sources.postgres import Database
 
 # What an expression may be --------------------------------------------------------------------------------------------
 
@@ -511,3 +513,61 @@ def test_a_password_in_a_line_that_is_wrong_is_not_shown(tmp_path: Path) -> None
     assert "url: postgresql://me:**" in first
     assert "password=******" in second
     assert "s3cret" not in first + second
+
+
+# What the guide says --------------------------------------------------------------------------------------------------
+
+GUIDE = (PROJECT_ROOT / "docs" / "bring-your-own-data.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def guide(tmp_path: Path) -> Path:
+    """The folder `till` of the guide."""
+    for name, text in re.findall(r'```(?:csv|yaml) title="till/([^"]+)"\n(.*?)```', GUIDE, re.DOTALL):
+        (tmp_path / "till").mkdir(exist_ok=True)
+        (tmp_path / "till" / name).write_text(text)
+    return tmp_path / "till"
+
+
+def test_the_guides_mapping_lands_as_it_says(guide: Path, shop: Any) -> None:
+    as_of = date(2024, 1, 2)
+    result = shop.land(guide, as_of=as_of)
+    assert result.warnings == ()
+    assert result.facts["quarantined"] == 0
+    columns = ("order_id", "line_number", "ordered_at", "quantity", "gross_amount", "platform_discount", "status")
+    nine, evening = datetime.fromisoformat("2024-01-02 08:12"), datetime.fromisoformat("2024-01-02 19:45")
+    assert [tuple(row[c] for c in columns) for row in shop.rows("order_lines", as_of)] == [
+        ("5001", 1, nine, 2, Decimal(15), Decimal(0), "completed"),
+        ("5001", 2, nine, 1, Decimal(5), Decimal("0.5"), "completed"),
+        ("5002", 1, evening, 1, Decimal("7.5"), Decimal(0), "cancelled"),
+    ]
+
+
+def test_what_the_guide_shows_of_a_wrong_mapping_is_what_is_told(guide: Path) -> None:
+    mapping = guide / "mapping.yaml"
+    mapping.write_text(mapping.read_text().replace(": Receipt ", ": Reciept ").replace("%d.%m.%Y %H:%M", "dd.mm.yyyy"))
+    with pytest.raises(BadInputError) as refused:
+        Files(guide).probe()
+    assert f"```text\n{refused.value}\n```".replace(str(guide), "till") in GUIDE
+
+
+def test_the_guides_reason_of_a_refused_row_is_the_one_given(guide: Path, shop: Any) -> None:
+    path = guide / "receipts.csv"
+    path.write_text(path.read_text().replace("02.01.2024 20:45", "today"))
+    with pytest.raises(BadInputError) as refused:
+        shop.land(guide, as_of=date(2024, 1, 2))
+    [reason] = re.findall(r"Most frequent: (.*) \(1\)", str(refused.value))
+    assert f"`{reason}`" in GUIDE
+
+
+def test_the_guides_file_for_a_database_has_nothing_wrong_with_it(tmp_path: Path) -> None:
+    [text] = re.findall(r'```yaml title="shop.yaml"\n(.*?)```', GUIDE, re.DOTALL)
+    (tmp_path / "shop.yaml").write_text(text)
+    found = read(tmp_path / "shop.yaml", Database)
+    assert found.told() == []
+    assert (found.settings.url_env, found.origin("order_lines")) == ("SHOP_DATABASE_URL", ("sales",))
+
+
+def test_the_guide_names_every_key(guide: Path) -> None:
+    keys = {*Tables.keys(), *Database.keys(), *TableEntry.keys(), *ColumnEntry.keys()} - {"url"}
+    assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", GUIDE)] == []
