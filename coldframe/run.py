@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from coldframe import seasons
 from coldframe.errors import ConfigurationError
 
 STEPS = (
@@ -80,12 +81,17 @@ Step = Callable[[Request], StepResult]
 
 
 def parse_request(values: Mapping[str, Any]) -> Request:
-    """A request from a form or an event. Raises ConfigurationError naming each field that does not fit."""
+    """A request from a form or an event.
+
+    Raises ConfigurationError naming each field that does not fit, or the season that is over by the as-of.
+    """
     try:
-        return Request.model_validate({k: v for k, v in values.items() if v not in (None, "")})
+        request = Request.model_validate({k: v for k, v in values.items() if v not in (None, "")})
     except ValidationError as error:
         lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
         raise ConfigurationError("The request does not fit:\n  " + "\n  ".join(lines)) from error
+    seasons.check(request.season, request.as_of)
+    return request
 
 
 def _find(group: str, name: str) -> Any:

@@ -8,10 +8,12 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import takewhile
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from coldframe.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])")
 _ACCEPTED = "'2017-Q4', '2017-10-02..2017-12-31' or the name of a season in the source's calendar"
@@ -27,7 +29,7 @@ class Season:
     week_starts: tuple[date, ...]
 
 
-def resolve(season: str | None, as_of: date, calendar: pd.DataFrame | None = None) -> Season:
+def resolve(season: str | None, as_of: date, calendar: "pd.DataFrame | None" = None) -> Season:
     """The days of `season` as seen at the end of `as_of`. None means the quarter after the one `as_of` lies in.
 
     `calendar` (columns date, event, kind) resolves a name to the first unbroken run of its days of kind 'season' that
@@ -41,6 +43,12 @@ def resolve(season: str | None, as_of: date, calendar: pd.DataFrame | None = Non
     if ".." in season:
         return _season(season, *_span(season), as_of)
     return _season(season, *_from_calendar(season, as_of, calendar), as_of)
+
+
+def check(season: str | None, as_of: date) -> None:
+    """Raises what `resolve` would, as far as it can be told before a calendar has landed: all but the names in it."""
+    if season is not None and (_QUARTER.fullmatch(season) or ".." in season):
+        resolve(season, as_of)
 
 
 def _season(name: str, first: date, last: date, as_of: date) -> Season:
@@ -75,7 +83,10 @@ def _span(season: str) -> tuple[date, date]:
     return first, last
 
 
-def _from_calendar(season: str, as_of: date, calendar: pd.DataFrame | None) -> tuple[date, date]:
+def _from_calendar(season: str, as_of: date, calendar: "pd.DataFrame | None") -> tuple[date, date]:
+    # Every DAG file reads requests, and none may load pandas to be read.
+    import pandas as pd
+
     known = calendar if calendar is not None else pd.DataFrame({"date": [], "event": [], "kind": []})
     seasons = known[known["kind"] == "season"]
     days = sorted({day.date() for day in pd.to_datetime(seasons.loc[seasons["event"] == season, "date"])})

@@ -12,7 +12,7 @@ import duckdb
 import pandas as pd
 from ibis.backends.sql import SQLBackend
 
-from coldframe import landed, snapshots, transform, warehouse
+from coldframe import landed, seasons, snapshots, transform, warehouse
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger
 from coldframe.paths import Workspace, workspace
@@ -28,10 +28,13 @@ FEATURE_KEYS = ("event_timestamp", "created_timestamp")
 def audit_landed(request: Request) -> StepResult:
     """Judges what a run as of `request.as_of` would read.
 
-    Raises NotAvailableError when nothing ever landed and GateError when a critical expectation fails.
+    Raises NotAvailableError when nothing ever landed, ConfigurationError for a season that the calendar does not have,
+    and GateError when a critical expectation fails.
     """
     where = workspace(request.source)
     with _landed(where, request.as_of) as (connection, available):
+        # A plan needs it an hour later; whoever mistyped a name should hear of it now.
+        seasons.resolve(request.season, request.as_of, connection.execute("from calendar").df())
         _count_quarantine(connection, request)
         frames = _ask(landed_suite(request.as_of, available), lambda sql: connection.execute(sql).df())
     verdict = judge(where, "landed", request.as_of, frames, get_settings().keep_snapshots, request.force)

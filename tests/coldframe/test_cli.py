@@ -136,6 +136,7 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
         (("--as-of", "2017-09-30", "--options", "0"), "options: "),
         (("--as-of", "2017-09-30", "--objective", "fame"), "objective: "),
         (("--as-of", "2017-09-30", "--source", "My Shop"), "source: "),
+        (("--as-of", "2017-09-30", "--season", "2017-Q3"), "Season 2017-Q3 ended on 2017-09-30"),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused_by_field_before_anything_runs(

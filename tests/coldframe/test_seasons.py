@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coldframe.errors import ConfigurationError
-from coldframe.seasons import resolve
+from coldframe.seasons import check, resolve
 
 AS_OF = date(2017, 9, 30)
 
@@ -81,6 +81,13 @@ def test_a_holiday_is_not_a_season() -> None:
 def test_a_span_that_cannot_be_planned_says_why(season: str, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         resolve(season, AS_OF)
+    with pytest.raises(ConfigurationError, match=message):
+        check(season, AS_OF)
+
+
+@pytest.mark.parametrize("season", [None, "2017-Q4", "2017-10-01..2017-12-31", "ramadan"])
+def test_before_a_calendar_has_landed_a_name_may_be_a_season(season: str | None) -> None:
+    check(season, AS_OF)
 
 
 @given(as_of=st.dates(date(2000, 1, 1), date(2100, 1, 1)), ahead=st.integers(1, 400), length=st.integers(6, 200))

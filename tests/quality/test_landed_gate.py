@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from coldframe import landed, snapshots
-from coldframe.errors import GateError, NotAvailableError
+from coldframe.errors import ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import execute
 from coldframe.ledger import Ledger
 from coldframe.run import Request
@@ -33,6 +33,11 @@ def test_a_healthy_week_passes_without_a_warning(house: Any) -> None:
 def test_nothing_landed_is_no_pass(house: Any) -> None:
     with pytest.raises(NotAvailableError, match="coldframe land"):
         audit_landed(Request(source="elsewhere", as_of=house.as_of))
+
+
+def test_a_season_that_the_landed_calendar_does_not_have_is_refused_before_anything_is_built(house: Any) -> None:
+    with pytest.raises(ConfigurationError, match="'foo' is no season"):
+        audit_landed(house.request(season="foo"))
 
 
 def test_empty_required_tables_stop_the_run(house: Any) -> None:
