@@ -128,7 +128,7 @@ class Deliveries:
             for trade in week.days(last):
                 orders = till.ring_up(trade)
                 self._hand_over(week, trade, orders, trade.day in wanted, due)
-                files = due.pop(trade.day)
+                files = due.pop(trade.day, {})
                 if trade.day in wanted:
                     day = date.fromordinal(trade.day)
                     yield day, self._deliver(day, files)
@@ -147,6 +147,8 @@ class Deliveries:
         back = tables.refunds(orders, regions)
         for day in sorted(set(orders.refunds.day.tolist())):
             due[day]["refunds"].append(back.filter(pa.array(orders.refunds.day == day)))
+        if not (wanted or self.parameters.dirt.late):
+            return
         lines = tables.order_lines(week, trade, orders.lines)
         for day, delivered, dirty in dirt.soil(lines, trade.day, self.parameters):
             due[day]["order_lines"].append(delivered)

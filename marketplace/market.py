@@ -528,8 +528,12 @@ class Week:
         views = seen * _over(views, total)[:, self.slot]
         each = np.arange(len(self.product))
         means = np.concatenate([lines.ravel(), content_rows.sum(axis=0), boost_rows.sum(axis=0)])
-        carts = np.concatenate([wanted.ravel(), *bought]) + rng.poisson(_CARTS * means)
-        clicks = carts + rng.poisson(_CLICKS * means)
+        orders = np.concatenate([wanted.ravel(), *bought])
+        looked = rng.poisson((_CARTS + _CLICKS) * means)
+        clicks = orders + looked
+        carts = orders.copy()
+        some = np.flatnonzero(looked)
+        carts[some] += rng.binomial(looked[some], _CARTS / (_CARTS + _CLICKS))
         views = np.concatenate([views.ravel(), shown.row_viewers * 0.8, impressions])
         seen_by = clicks + rng.poisson(np.maximum(views - (1 + _CARTS + _CLICKS) * means, 0))
         listing = np.concatenate([each, each, shown.row_listing, boosted])

@@ -54,9 +54,9 @@ class Scale(_Strict):
     merchants: int = _count(150, "Merchants on the first day.")
     merchants_a_month: float = _number(4, "Merchants that join in a month, on average.")
     products: int = _count(1100, "Products on sale on the first day.")
-    products_a_month: float = _number(40, "Products launched in a month, on average, all year round.")
+    products_a_month: float = _number(46, "Products launched in a month, on average, all year round.")
     customers: int = _count(24_000, "Customers on the first day.")
-    customers_a_month: float = _number(1400, "Customers that join in a month, on average.")
+    customers_a_month: float = _number(1900, "Customers that join in a month, on average.")
     creators: int = _count(60, "Creators on the first day.")
     creators_a_month: float = _number(2, "Creators that join in a month, on average.")
 
@@ -87,7 +87,7 @@ class People(_Strict):
 class Demand(_Strict):
     """How customers choose: a latent-class nested logit among the products shown to them."""
 
-    lines_a_week: float = _positive(0.32, "Order lines a customer of mean activity places a week in organic channels.")
+    lines_a_week: float = _positive(0.42, "Order lines a customer of mean activity places a week in organic channels.")
     buy_probability: float = Field(
         0.05, gt=0, lt=1, description="Chance that a visit to a full category ends in a buy."
     )
@@ -98,14 +98,14 @@ class Demand(_Strict):
         description="Dissimilarity of products of a category; the less, the more they replace each other.",
     )
     quality_taste: tuple[float, float] = Field(
-        (0.4, 0.9), description="Worth of quality to bargain and quality seekers."
+        (0.35, 0.75), description="Worth of quality to bargain and quality seekers."
     )
     price_taste: tuple[float, float] = Field(
-        (1.9, 0.8), description="Loss of utility by log price for bargain and quality seekers."
+        (1.6, 0.7), description="Loss of utility by log price for bargain and quality seekers."
     )
-    taste_spread: float = _number(0.6, "Spread of what else makes a product liked.")
+    taste_spread: float = _number(0.5, "Spread of what else makes a product liked.")
     attention_spread: float = _number(0.7, "Spread of how far up products are listed.")
-    price_spread: float = _number(0.45, "Spread of log prices within a category.")
+    price_spread: float = _number(0.4, "Spread of log prices within a category.")
     novelty: float = _number(0.8, "How much further up (log) the shop lists products in their first six weeks.")
     search_share: float = _share(0.6, "Share of organic visits that come by search; the others walk the shop.")
     day_noise: float = _number(0.05, "Spread of what nobody can foresee about a day (log).")
@@ -128,7 +128,7 @@ class Seasons(_Strict):
     payday_lift: float = _positive(1.12, "Factor on the 15th, the last day of the month, and the days after them.")
     holiday_factor: float = _positive(0.75, "Factor on public holidays.")
     weekdays: tuple[float, float, float, float, float, float, float] = Field(
-        (0.96, 0.95, 0.97, 1.0, 1.03, 1.08, 1.01), description="Factors of Monday to Sunday."
+        (0.91, 0.88, 0.91, 0.96, 1.05, 1.43, 1.11), description="Factors of Monday to Sunday."
     )
     own_season_share: float = _share(0.15, "Share of products with a season of their own.")
     own_season: float = _number(0.8, "Amplitude of such a season (log).")
@@ -154,7 +154,7 @@ class Campaigns(_Strict):
     )
     depth: tuple[float, float] = Field((0.08, 0.3), description="Least and greatest discount a merchant gives.")
     platform_depth: float = Field(0.05, ge=0, lt=0.5, description="Discount the platform adds on double days.")
-    merchant_campaigns: float = _share(0.12, "Chance that a merchant runs a campaign of its own in a month.")
+    merchant_campaigns: float = _share(0.2, "Chance that a merchant runs a campaign of its own in a month.")
 
 
 class Programme(_Strict):
@@ -189,8 +189,8 @@ class Content(_Strict):
 
     lives_a_week: float = _number(0.5, "Livestreams of a creator a week.")
     videos_a_week: float = _number(2, "Videos of a creator a week.")
-    live_reach: float = _share(0.03, "Share of a creator's followers who watch a livestream.")
-    video_reach: float = _share(0.02, "Share of them who see a video, over its week.")
+    live_reach: float = _share(0.06, "Share of a creator's followers who watch a livestream.")
+    video_reach: float = _share(0.06, "Share of them who see a video, over its week.")
     followers: float = _positive(9000, "Followers of a creator in the middle.")
     live_lift: float = _positive(3.0, "How much more a livestream sells of what it carries than the shop's page would.")
     video_lift: float = _positive(1.2, "The same of a video.")
@@ -211,8 +211,8 @@ class Boosts(_Strict):
 class Stock(_Strict):
     """Order-up-to stock, filled on Mondays by merchants who guess."""
 
-    cover: float = _positive(1.5, "Expected weeks of demand a merchant aims at.")
-    error: tuple[float, float, float] = Field((0.5, 0.4, 0.25), description="Spread of the guess (log) by tier.")
+    cover: float = _positive(1.05, "Expected weeks of demand a merchant aims at.")
+    error: tuple[float, float, float] = Field((0.55, 0.45, 0.3), description="Spread of the guess (log) by tier.")
 
 
 class Movements(_Strict):
@@ -330,3 +330,28 @@ def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = merged[name] | value if both else value
     return merged
+
+
+def described() -> str:
+    """Every parameter with its default and meaning, as the Markdown of docs/marketplace-parameters.md."""
+    lines = [
+        "<!-- Made by `python -m marketplace.parameters > docs/marketplace-parameters.md`. Do not edit. -->",
+        "# Parameters of the marketplace",
+        "",
+        "Defaults are those of the size `demo` with the preset `calm`; `coupons` is a list, an entry a programme.",
+    ]
+    for name, field in Parameters.model_fields.items():
+        default = getattr(Parameters(), name)
+        model = type(default[0] if isinstance(default, tuple) else default)
+        if not issubclass(model, _Strict):
+            lines += ["", f"`{name}` (default {default}): {field.description}"]
+            continue
+        lines += ["", f"## {name}", "", (model.__doc__ or "").strip(), "", "| name | default | what |", "|---|---|---|"]
+        for entry, inner in model.model_fields.items():
+            shown = "" if inner.is_required() else str(inner.default)
+            lines.append(f"| `{entry}` | {shown} | {inner.description} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(described())

@@ -4,6 +4,7 @@ Each function takes the folder of deliveries and returns a pandas frame; days ar
 currency. Raises NotAvailableError where no truth lies beside the deliveries.
 """
 
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -37,4 +38,36 @@ def season_curve(deliveries: Path, product_id: str) -> np.ndarray:
     day = np.arange(len(curve))
     own = product["season_amplitude"] * np.cos(2 * np.pi * (day - product["season_peak_day"]) / 365.25)
     found: np.ndarray = curve * np.exp(own)
+    return found
+
+
+def caught(deliveries: Path, quarantine: Path, as_of: date) -> pd.DataFrame:
+    """How well landing told dirty order lines, by kind: columns dirty (delivered by `as_of`), quarantined, recall.
+
+    `quarantine` is the file of refused order lines of that as-of. A duplicate counts as caught when one of the two is
+    refused. `attrs` hold `quarantined`, all refused rows, and `precision`, the share of them that is dirty.
+    """
+    counted = duckdb.execute(
+        """
+        with refused as (
+            select order_id, cast(line_number as bigint) as line_number, count(*) as n
+            from read_parquet($1) group by all
+        ),
+        dirty as (
+            select distinct order_id, line_number, kind from read_parquet($2, filename = true)
+            where cast(parse_filename(filename, true) as date) <= $3
+        ),
+        kinds as (
+            select kind, count(*) as dirty, count(refused.n) as quarantined
+            from dirty left join refused using (order_id, line_number) group by kind
+        )
+        select *, quarantined / dirty as recall, (select sum(n) from refused) as refused,
+            (select sum(n) from refused semi join dirty using (order_id, line_number)) as right_ones
+        from kinds order by kind
+        """,
+        [str(quarantine), sorted(map(str, file(deliveries, "dirty").with_suffix("").glob("[0-9]*.parquet"))), as_of],
+    ).df()
+    found = counted.set_index("kind")[["dirty", "quarantined", "recall"]]
+    refused = int(counted["refused"].iloc[0])
+    found.attrs = {"quarantined": refused, "precision": float(counted["right_ones"].iloc[0]) / refused}
     return found

@@ -345,7 +345,7 @@ def _categories(parameters: Parameters) -> Categories:
         curve = np.exp(
             amplitude * np.cos(2 * np.pi * (days - peak) / 365.25)
             + second * np.cos(4 * np.pi * (days - second_peak) / 365.25)
-            + gift * rng.gamma(1.0) * before_christmas
+            + gift * rng.gamma(4.0) / 4 * before_christmas
         )
         curves.append(curve / curve.mean())
         share.append(rng.lognormal(0, 0.3) / (number + 2) ** 0.6)
