@@ -36,8 +36,6 @@ class Capture:
     region: str
     options: int
     expected: float
-    expected_low: float
-    expected_high: float
     actual: float
     inside: float
     total: float
@@ -57,8 +55,7 @@ class Comparison:
 def compare_with_actuals(lines: Iterable[PlanLine], products: pd.DataFrame) -> Comparison:
     """Lays the ranged lines of an assortment beside `products` (`coldframe.actuals.Actuals.products`).
 
-    `expected_low` and `expected_high` add up the lines' own bounds: as if every line erred the same way, so wider than
-    an interval of the sum. `inside` is the share of lines whose sales lay within their own interval.
+    `inside` is the share of lines whose sales lay within their own interval.
     """
     ranged = pd.DataFrame(
         [
@@ -90,8 +87,6 @@ def _capture(region: str, ranged: pd.DataFrame, sold: pd.DataFrame) -> Capture:
         region=region,
         options=len(ranged),
         expected=float(ranged["value"].sum()),
-        expected_low=float(ranged["value_low"].sum()),
-        expected_high=float(ranged["value_high"].sum()),
         actual=float(ranged["gmv"].sum()),
         inside=float(ranged["inside"].mean()) if len(ranged) else 0.0,
         total=total,
@@ -120,21 +115,25 @@ def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> R
     """Expected beside actual for each region, and what the obvious rule would have captured."""
     of_gmv = plan.parameters.get("objective", "gmv") == "gmv"
     table = Table(title=f"Plan {plan.plan_id} beside what sold from {actuals.first_day} to {actuals.until}")
-    expected = ("expected GMV", "their bounds") if of_gmv else ()
-    inside = ("sold within",) if of_gmv else ()
-    columns = ("options", *expected, "sold GMV", *inside, "of all GMV", "bestsellers", "best possible")
+    expected = ("expected GMV",) if of_gmv else ()
+    inside = ("lines within their interval",) if of_gmv else ()
+    columns = ("options", *expected, "sold GMV", *inside, "share of GMV: plan", "bestsellers", "best possible")
     table.add_column("region")
     for name in columns:
         table.add_column(name, justify="right")
     for c in (*comparison.regions, comparison.overall):
-        money = (_money(c.expected), _interval(c.expected_low, c.expected_high)) if of_gmv else ()
+        money = (_money(c.expected),) if of_gmv else ()
         hits = (_share(c.inside),) if of_gmv else ()
         shares = (_share(c.captured), _share(c.naive), _share(c.best))
         table.add_row(
             c.region, f"{c.options:,}", *money, _money(c.actual), *hits, *shares, style="bold" * (c.region == "all")
         )
     o = comparison.overall
-    notes = [
+    notes = []
+    if of_gmv and _bounds(plan) and actuals.until >= actuals.last_day:
+        held = "held" if plan.summary["value_low"] <= o.actual <= plan.summary["value_high"] else "did not hold"
+        notes.append(f"Expected {_money(o.expected)}{_bounds(plan)}, sold {_money(o.actual)}: the interval {held}.")
+    notes += [
         f"The plan's products sold {_share(o.captured)} of the GMV of their categories. Last 13 weeks' bestsellers, "
         f"with as many places, sold {_share(o.naive)}; a perfect choice would have sold {_share(o.best)}."
     ]
@@ -153,14 +152,12 @@ def _head(plan: Plan) -> list[RenderableType]:
 def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[RenderableType]:
     ranged = [li for li in lines if li.action == RANGED]
     value = _EXPLAINED[plan.parameters.get("objective", "gmv")]
-    low, high = sum(li.value_low for li in ranged), sum(li.value_high for li in ranged)
     binding = Counter(li.binding_constraint or "nothing" for li in ranged).most_common()
     summary = [
         f"{len(ranged):,} options ({len({li.product_id for li in ranged}):,} products) in "
         f"{len({li.region for li in ranged})} regions and {len({li.category for li in ranged})} categories; "
         f"{len(lines) - len(ranged):,} products to drop.",
-        f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))} "
-        f"(the options' own bounds add up to {_interval(low, high)}).",
+        f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))}{_bounds(plan)}.",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
     ]
     tables: list[RenderableType] = []
@@ -202,7 +199,7 @@ def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     summary = (
         f"{len(lines):,} new products: "
         + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s])
-        + f". {_money(impressions)} impressions handed out."
+        + f". {_money(impressions)} impressions handed out{_rest(plan, lines, impressions)}."
     )
     table = _plan_table("stage", "product, and why", "category", "share", "impressions", "chance", "between")
     for stage in stages:
@@ -237,6 +234,22 @@ def _plan_table(*names: str) -> Table:
 
 def _with_reason(title: str, line: PlanLine) -> Text:
     return Text.assemble((title, "bold"), "\n", line.reason)
+
+
+def _rest(plan: Plan, lines: Sequence[PlanLine], impressions: float) -> str:
+    """What became of the rest of the budget."""
+    budget = plan.parameters.get("exposure_budget", impressions)
+    if impressions >= budget:
+        return ""
+    capped = sum("cap" in (li.binding_constraint or "") for li in lines)
+    why = f"caps bind {capped:,} of them and " if capped else ""
+    return f" of {_money(budget)} ({why}nobody gets a part of an impression)"
+
+
+def _bounds(plan: Plan) -> str:
+    if "value_low" not in plan.summary:
+        return ""
+    return f" (80 % interval {_interval(plan.summary['value_low'], plan.summary['value_high'])})"
 
 
 def _money(value: float) -> str:

@@ -63,11 +63,14 @@ def decide_promotion(
     challenger: Scores,
     policy: PromotionPolicy | None = None,
     veto: str | None = None,
+    champion_lacks: str | None = None,
 ) -> PromotionDecision:
     """Promotes a challenger that beats the baseline, does not lose to the champion, and harms no segment.
 
     `veto` is the reason somebody gave for rolling this very release back; it always blocks. A first release has only
-    the baseline to beat. Raises ConfigurationError when the two were scored on different windows.
+    the baseline to beat, and so has one that is asked for something the champion cannot give (`champion_lacks` says
+    what): kept back for losing to it, nothing would answer. What would have kept it back stands in the reasons.
+    Raises ConfigurationError when the two were scored on different windows.
     """
     policy = policy or PromotionPolicy()
     if champion is not None and champion.windows != challenger.windows:
@@ -75,7 +78,11 @@ def decide_promotion(
             f"Champion {champion.release_id} was scored on windows {champion.windows} and challenger "
             f"{challenger.release_id} on {challenger.windows}. Score both on the same windows."
         )
-    against = _objections(champion, challenger, policy)
+    alone = champion is None or champion_lacks is not None
+    against = _against_baseline(challenger, 0.0 if alone else policy.gate)
+    beside = _against_champion(champion, challenger, policy) if champion is not None else []
+    if not alone:
+        against += beside
     if veto is not None:
         against.insert(0, f"it was rolled back: {veto}")
     gain = _gain(challenger.baseline_loss, challenger.loss)
@@ -85,25 +92,28 @@ def decide_promotion(
         "policy": asdict(policy),
         "gain_on_baseline": gain,
         "gain_on_champion": _gain(champion.loss, challenger.loss) if champion else None,
+        "champion_lacks": champion_lacks,
     }
     action: Action = "keep" if against else "promote"
-    reasons = tuple(against) or _grounds(champion, challenger)
+    grounds = _grounds(champion, challenger) if champion_lacks is None else (champion_lacks, *beside)
+    reasons = tuple(against) or grounds
     canonical = json.dumps([action, reasons, evidence], sort_keys=True, default=str)
     return PromotionDecision(action, reasons, evidence, hashlib.sha256(canonical.encode()).hexdigest()[:12])
 
 
-def _objections(champion: Scores | None, challenger: Scores, policy: PromotionPolicy) -> list[str]:
+def _against_baseline(challenger: Scores, gate: float) -> list[str]:
     losses = {"loss": challenger.loss, "baseline": challenger.baseline_loss, **challenger.segment_losses}
     broken = sorted(name for name, loss in losses.items() if not math.isfinite(loss) or loss < 0)
     if broken:
         return [f"no usable loss for {', '.join(broken)}"]
-    against = []
     gain = _gain(challenger.baseline_loss, challenger.loss)
-    gate = 0.0 if champion is None else policy.gate
-    if gain < gate:
-        against.append(f"gains {gain:.1%} on the baseline; the gate asks for {gate:.1%}")
-    if champion is None or not math.isfinite(champion.loss):
-        return against
+    return [f"gains {gain:.1%} on the baseline; the gate asks for {gate:.1%}"] if gain < gate else []
+
+
+def _against_champion(champion: Scores, challenger: Scores, policy: PromotionPolicy) -> list[str]:
+    if not math.isfinite(champion.loss):
+        return []
+    against = []
     newer = challenger.as_of > champion.as_of
     wanted = -policy.refresh if newer else policy.margin
     gain = _gain(champion.loss, challenger.loss)

@@ -24,6 +24,26 @@ NEW_DAYS = 91
 KNOWN_LEVELS = {"q10": 0.1, "q50": 0.5, "q80": 0.8, "q90": 0.9}
 
 
+def shop_error(backtest: Path, routes: Path) -> float:
+    """How far all products together were off at the forecast's past origins: root mean square of log(sold / forecast).
+
+    Few origins make it a rough figure, but lines alone know nothing of errors they share. 0 without a back-test.
+    """
+    with duckdb.connect() as connection:
+        [(error,)] = connection.execute(
+            """
+            with origins as (
+                select cutoff, sum(actual) as sold, sum(forecast) as forecast
+                from read_parquet($1) as tested join read_parquet($2) as chosen using (level, segment, model)
+                where level = 'product_region' group by cutoff
+            )
+            select sqrt(avg(ln(sold / forecast) ** 2)) from origins where sold > 0 and forecast > 0
+            """,
+            [str(backtest), str(routes)],
+        ).fetchall()
+    return float(error or 0.0)
+
+
 def candidates(snapshot: Snapshot, season_totals: Path, season: Season, request: Request) -> pd.DataFrame:
     """One row a region, category and product that may be ranged, sorted by these three.
 
@@ -38,7 +58,7 @@ def candidates(snapshot: Snapshot, season_totals: Path, season: Season, request:
     if found.empty:
         raise NotAvailableError(
             f"The forecast has no totals of season {season.name} as of {request.as_of}. Run `coldframe train --season "
-            f"{season.name} --horizon-weeks …` with a horizon that reaches {season.last_day}."
+            f"{season.name}`, and see there whether the release was promoted."
         )
     kept = found["product_id"].isin(request.must_keep)
     found = found[(found["units"] >= LEAST_UNITS) | kept].reset_index(drop=True)

@@ -13,7 +13,7 @@ from coldframe.errors import NotAvailableError
 from coldframe.ledger import PlanDraft, PlanLine
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
-from ml.assortment.data import candidates, unforecast
+from ml.assortment.data import candidates, shop_error, unforecast
 from ml.assortment.decide import FEW, SLOTS, Candidate, Decision, Rules, decide
 from ml.registry import Registry
 
@@ -51,7 +51,7 @@ def assortment(request: Request) -> StepResult:
         worst_gap = max(worst_gap, decision.gap)
         lines += _lines(cell, decision, money)
     ranged = [line for line in lines if line.action == "range"]
-    low, high = total_interval(ranged)
+    low, high = total_interval(ranged, shop_error(release.file("backtest"), release.file("routes")))
     value = sum(line.value for line in ranged)
     binding = Counter(str(line.binding_constraint) for line in ranged)
     plan, folder = plans.save(
@@ -109,13 +109,14 @@ def assortment(request: Request) -> StepResult:
     )
 
 
-def total_interval(lines: list[PlanLine]) -> tuple[float, float]:
+def total_interval(lines: list[PlanLine], shop_error: float) -> tuple[float, float]:
     """An 80 % interval of the lines' total value: lines of one region and category err alike, cells independently.
 
-    Each line's interval is read as a normal one. Errors that hit the whole shop at once (a bad December) are not in it.
+    Each line's interval is read as a normal one. `shop_error` is the relative error that hits all lines at once (a bad
+    December), as `data.shop_error` finds it in the back-test.
     """
     total = sum(line.value for line in lines)
-    variance = 0.0
+    variance = (shop_error * total) ** 2
     ordered = sorted(lines, key=lambda line: (line.region, line.category))
     for _, cell in groupby(ordered, key=lambda line: (line.region, line.category)):
         variance += sum((line.value_high - line.value_low) / (2 * _HALF_WIDTH) for line in cell) ** 2

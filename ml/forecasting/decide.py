@@ -108,8 +108,8 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
     The loss is the mean of WAPE and RMSSE, each relative to the benchmark's; where demand is intermittent it is RMSSE
     alone, because there the WAPE is lowest for whoever forecasts zero. Only a model that saves `gain` and keeps its
     bias may replace the benchmark; of two equally good the one listed first wins. Where demand is intermittent and none
-    may, the one least off in sum serves that does not repeat single weeks: those would order a season of whatever
-    happened to sell in them.
+    may, the one least off in sum serves that loses nothing to the benchmark and does not repeat single weeks: those
+    would order a season of whatever happened to sell in them.
     """
     first = accuracy.iloc[0]
     level, segment = first["level"], first["segment"]
@@ -131,7 +131,7 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
     steady = [
         (abs(row["bias"]), row["bias"], row["model"])
         for row in accuracy.to_dict("records")
-        if row["model"] not in SINGLE_WEEKS and math.isfinite(row["bias"])
+        if row["model"] not in SINGLE_WEEKS and math.isfinite(row["bias"]) and _relative(row, base, measures) <= 1
     ]
     if best == benchmark and benchmark in SINGLE_WEEKS and segment not in DENSE and steady:
         _, bias, model = min(steady)

@@ -131,7 +131,10 @@ def _promote(registry: Registry, champion: Release | None, release: Release) -> 
     if champion is not None and champion.id == release.id:
         champion = None
     before, after = compare.scores(release, champion)
-    decision = decide_promotion(before, after, veto=registry.veto(MODEL, release.id))
+    lacks = None
+    if champion is not None and champion.params["season"] != release.params["season"]:
+        lacks = f"champion {champion.id} has no totals of season {release.params['season']}"
+    decision = decide_promotion(before, after, veto=registry.veto(MODEL, release.id), champion_lacks=lacks)
     if decision.action == "promote":
         registry.promote(MODEL, release, decision)
     return decision

@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from scipy.stats import beta
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,6 +23,8 @@ from ml.growth.decide import BASE_RATE
 
 LEAST_POSITIVES = 20
 """Bestsellers a training set needs; with fewer the base rate serves."""
+ISOTONIC_FROM = 200
+"""Bestsellers among the validated launches from which on the shape of the calibration is left to them."""
 NEIGHBOURS = 300
 """Launches scored most alike whose outcomes bound a probability."""
 _EDGE = 1e-5
@@ -87,19 +90,25 @@ def fit(method: str, rows: pd.DataFrame) -> Fitted:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's sigmoid over out-of-time scores, and the scores with their outcomes for intervals.
+    """A rising curve over out-of-time scores, and the scores with their outcomes for intervals.
 
-    Platt (1999), "Probabilistic outputs for support vector machines", eq. 1, on the logit of the score. Two numbers are
-    all that a few hundred bestsellers can carry.
+    With few bestsellers Platt's sigmoid (1999, "Probabilistic outputs for support vector machines", eq. 1, on the logit
+    of the score): two numbers are all they can carry. From ISOTONIC_FROM on an isotonic one (Zadrozny & Elkan 2002,
+    "Transforming classifier scores into accurate multiclass probability estimates", sec. 3.2), whose `steps` are scores
+    and chances: a sigmoid that fits the many hopeless launches promises the few good ones half of what they keep.
     """
 
     slope: float
     offset: float
     scores: np.ndarray
     outcomes: np.ndarray
+    steps: tuple[np.ndarray, np.ndarray] | None = None
 
     def chance(self, scores: np.ndarray) -> np.ndarray:
-        """Calibrated chances of uncalibrated ones."""
+        """Calibrated chances of uncalibrated ones. Never 0 or 1: as many launches as were seen cannot prove that."""
+        if self.steps is not None:
+            least = 1 / (len(self.scores) + 2)
+            return np.clip(np.interp(scores, *self.steps), least, 1 - least)
         calibrated: np.ndarray = expit(self.offset + self.slope * logit(np.clip(scores, _EDGE, 1 - _EDGE)))
         return calibrated
 
@@ -116,9 +125,12 @@ class Calibration:
 
 
 def calibrate(scores: np.ndarray, outcomes: np.ndarray) -> Calibration:
-    """Fits the sigmoid; with too few outcomes of either kind the scores are taken as they are."""
+    """Fits the curve; with too few outcomes of either kind the scores are taken as they are."""
     y = outcomes.astype(bool)
     if min(y.sum(), (~y).sum()) < LEAST_POSITIVES:
         return Calibration(1.0, 0.0, scores, y.astype(int))
+    if y.sum() >= ISOTONIC_FROM:
+        curve = IsotonicRegression().fit(scores, y)
+        return Calibration(1.0, 0.0, scores, y.astype(int), (curve.X_thresholds_, curve.y_thresholds_))
     sigmoid = LogisticRegression(C=1e6).fit(logit(np.clip(scores, _EDGE, 1 - _EDGE))[:, None], y)
     return Calibration(float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0]), scores, y.astype(int))

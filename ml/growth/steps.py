@@ -148,6 +148,7 @@ def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -
     known = launches.known
     raw = fit(choice.method, known).predict(rows) if len(known) else np.full(len(rows), data.TOP)
     chance = calibration.chance(raw)
+    rows["raw"] = raw
     low, high = calibration.interval(raw)
     rows["probability"] = chance
     rows["probability_low"] = np.minimum(low, chance)
@@ -156,7 +157,8 @@ def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -
     rows["of_category"] = rows.groupby("category")["product_id"].transform("size")
     rows["age_weeks"] = rows["age"]
     rows["reasons"] = [_reason(row) for row in rows.itertuples()]
-    ordered = rows.sort_values(["probability", "product_id"], ascending=[False, True], ignore_index=True)
+    # The curve has steps, and within one the raw scores still rank.
+    ordered = rows.sort_values(["probability", "raw", "product_id"], ascending=[False, False, True], ignore_index=True)
     return ordered[list(COLUMNS)].round({name: _DIGITS for name in COLUMNS if name.startswith("probability")})
 
 

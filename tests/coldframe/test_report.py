@@ -53,9 +53,10 @@ def test_an_assortment_shows_totals_what_binds_and_a_reason_for_each_line(
         line(region="south", value=100, value_low=50, value_high=200, binding_constraint=None),
         line(product_id="p7", title="Old mug", action="drop", value=0, value_low=0, value_high=0),
     )
-    text = rendered(plan_report(ledger.save_plan(draft(lines=lines)), lines))
+    summary = {"value": 400, "value_low": 300, "value_high": 500}
+    text = rendered(plan_report(ledger.save_plan(draft(lines=lines, summary=summary)), lines))
     assert "2 options (1 products) in 2 regions and 1 categories; 1 products to drop." in text
-    assert "Expected GMV of the season: 400 (the options' own bounds add up to 250 – 620)." in text
+    assert "Expected GMV of the season: 400 (80 % interval 300 – 500)." in text
     assert "What binds: option count (1), nothing (1)." in text
     assert "Old mug [drop]" in text
     assert text.count("sells steadily in 13 of 13 weeks") == 3
@@ -91,8 +92,9 @@ def test_an_incubation_plan_shows_stages_in_order_with_share_impressions_and_cha
             details={"impressions": 500},
         ),
     )
-    text = rendered(plan_report(ledger.save_plan(draft(kind="incubation", lines=lines)), lines))
-    assert "2 new products: 1 graduate, 1 seed. 500 impressions handed out." in text
+    parameters = {"exposure_budget": 600}
+    text = rendered(plan_report(ledger.save_plan(draft(kind="incubation", lines=lines, parameters=parameters)), lines))
+    assert "2 new products: 1 graduate, 1 seed. 500 impressions handed out of 600 (nobody gets a part of" in text
     assert text.index("Proven") < text.index("New ")
     assert "50.00%" in text
     assert "80% – 100%" in text
@@ -147,6 +149,16 @@ def test_a_season_known_in_part_says_so_and_margin_is_not_compared_with_gmv(
     assert (
         "sold 62.5% of the GMV of their categories. Last 13 weeks' bestsellers, with as many places, sold 25.0%" in text
     )
+
+
+def test_a_season_that_is_over_says_whether_the_plans_interval_held(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    actuals = Actuals(SOLD, date(2017, 10, 1), date(2017, 12, 31), until=date(2017, 12, 31))
+    for high, told in ((320, "held"), (240, "did not hold")):
+        plan = ledger.save_plan(draft(summary={"value": 300, "value_low": 200, "value_high": high}, season=told))
+        text = rendered(comparison_report(plan, compare_with_actuals([line()], SOLD), actuals))
+        assert f"Expected 300 (80 % interval 200 – {high}), sold 250: the interval {told}." in text
 
 
 # What sold

@@ -75,6 +75,18 @@ def test_a_release_somebody_rolled_back_is_never_promoted_again_by_itself() -> N
     assert decision.reasons == ("it was rolled back: orders doubled (Ada)",)
 
 
+def test_what_the_champion_cannot_give_is_given_by_a_challenger_that_only_ties_it() -> None:
+    tied = replace(CHALLENGER, loss=CHAMPION.loss, segment_losses={"dense": 0.50, "sparse": 0.70})
+    assert decide_promotion(CHAMPION, tied).action == "keep"
+    decision = decide_promotion(CHAMPION, tied, champion_lacks="champion old has no totals of season 2018-Q1")
+    assert decision.action == "promote"
+    assert decision.reasons[0] == "champion old has no totals of season 2018-Q1"
+    assert "harms dense: loss 0.4 -> 0.5, more than 5% worse" in decision.reasons
+    losing = replace(tied, loss=0.81)
+    assert decide_promotion(CHAMPION, losing, champion_lacks="no such season").action == "keep"
+    assert decide_promotion(CHAMPION, tied, veto="it lied", champion_lacks="no such season").action == "keep"
+
+
 def test_scores_on_different_windows_are_not_compared() -> None:
     with pytest.raises(ConfigurationError, match="same windows"):
         decide_promotion(CHAMPION, replace(CHALLENGER, windows="w2"))

@@ -3,6 +3,7 @@
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -10,7 +11,7 @@ from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
-from ml.assortment.data import candidates, depth, unforecast
+from ml.assortment.data import candidates, depth, shop_error, unforecast
 from tests.ml.snapshots import write_snapshot
 
 AS_OF = date(2024, 9, 29)
@@ -79,6 +80,18 @@ def test_a_candidate_is_worth_its_expected_units_at_its_price(snapshot: Snapshot
         12,
     ]
     assert found["is_new"].to_dict() == {"costly": False, "new": True, "old": False}
+
+
+def test_the_error_all_products_share_is_how_far_past_origins_were_off_in_sum(tmp_path: Path) -> None:
+    level, segment = "product_region", "dense"
+    tested = [("hgb", "2017-03-05", 110, 100), ("hgb", "2017-03-05", 110, 100), ("hgb", "2017-06-04", 90, 90)]
+    tested += [("naive", "2017-06-04", 500, 1)]
+    columns = ["model", "cutoff", "actual", "forecast"]
+    pd.DataFrame(tested, columns=columns).assign(level=level, segment=segment).to_parquet(tmp_path / "backtest")
+    pd.DataFrame({"level": [level], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
+    assert shop_error(tmp_path / "backtest", tmp_path / "routes") == pytest.approx((np.log(1.1) ** 2 / 2) ** 0.5)
+    pd.DataFrame({"level": ["category_region"], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
+    assert shop_error(tmp_path / "backtest", tmp_path / "routes") == 0
 
 
 def test_what_hardly_sells_is_no_candidate_unless_it_must_stay(snapshot: Snapshot, totals: Path) -> None:

@@ -65,10 +65,12 @@ def test_of_two_equally_good_models_the_simpler_serves() -> None:
 
 
 def test_a_sparse_series_is_never_forecast_by_what_one_week_sold() -> None:
-    scores = table(naive=(1.2, 1.0, 0), mean=(1.1, 1.0, -0.3), hgb=(1.1, 1.1, 0.2), odd=(1.0, 1.0, np.nan))
+    scores = table(naive=(1.2, 1.0, 0), mean=(1.1, 1.0, -0.3), hgb=(1.1, 0.9, 0.2), odd=(1.0, 1.0, np.nan))
     choice = choose(scores.assign(segment="sparse"), "naive", ChoiceRules())
     assert (choice.model, choice.lost_to_benchmark) == ("hgb", True)
     assert "it is least off in sum (+20%)" in choice.reason
+    worse = table(naive=(1.2, 1.0, 0), mean=(1.1, 1.1, 0.0)).assign(segment="sparse")
+    assert choose(worse, "naive", ChoiceRules()).model == "naive"
 
 
 def test_intermittent_demand_is_not_won_by_forecasting_zero() -> None:

@@ -127,6 +127,9 @@ def test_another_season_is_another_question(published: Publish, sales: Sales) ->
     other = run(workspace, season="2017-08-07..2017-09-10")
     assert not other.reused
     assert any("2017-08-07..2017-09-10" in reason for reason in other.facts["retraining_reasons"])
+    champion = Registry(workspace).champion("forecasting")
+    assert champion is not None
+    assert champion.params["season"] == "2017-08-07..2017-09-10", "though it gains nothing on the one before"
 
 
 def test_a_snapshot_of_another_day_is_refused_with_what_to_do(published: Publish, sales: Sales) -> None:

@@ -63,6 +63,18 @@ def test_calibration_mends_scores_that_promise_too_much() -> None:
     assert (np.diff(calibrated[np.argsort(boastful)]) >= -1e-12).all(), "calibration must not change the ranking"
 
 
+def test_with_many_bestsellers_the_head_of_the_ranking_is_promised_what_it_keeps() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.beta(1, 12, 20_000)
+    true = np.where(scores > 0.3, 0.6, scores / 3)
+    calibration = calibrate(scores, rng.random(20_000) < true)
+    assert calibration.steps is not None
+    assert calibration.chance(np.array([0.4]))[0] == pytest.approx(0.6, abs=0.08)
+    chances = calibration.chance(np.linspace(0, 1, 50))
+    assert (np.diff(chances) >= 0).all()
+    assert ((chances > 0) & (chances < 1)).all()
+
+
 def test_the_interval_holds_the_true_chance_about_as_often_as_it_says() -> None:
     rng = np.random.default_rng(2)
     held = []
