@@ -29,6 +29,7 @@ from landing.validate import Limits, check
 FILE = "mapping.yaml"
 _WAYS = ("column", "constant", "expression")
 _LONGEST_REASON = 100
+_PASSWORDS = re.compile(r"(://[^:@/\s]*:|password\s*[:=]\s*)('[^']*'|\S+(?=@)|\S+)", re.IGNORECASE)
 
 Place = tuple[str | int, ...]
 """Keys that lead to a value: ('tables', 'order_lines', 'columns', 'region')."""
@@ -103,7 +104,7 @@ class Fault(NamedTuple):
 
 
 class Document:
-    """Values of one YAML file (text, lists and dicts; no value is None) and where they stand in it."""
+    """Values of one YAML file (text, lists, dicts, and None where nothing is said) and where they stand in it."""
 
     def __init__(self, path: Path) -> None:
         self.name = path.name
@@ -141,11 +142,12 @@ class Document:
         if isinstance(node, yaml.SequenceNode):
             return [self._value(child, (*place, number), child.start_mark) for number, child in enumerate(node.value)]
         values: dict[str, Any] = {}
-        for name, child in node.value:
-            inside = (*place, str(name.value))
-            if name.value in values:
-                self.faults.append(Fault(inside, f"{name.value!r} is there twice. Keep one.", key=True))
-            values[str(name.value)] = self._value(child, inside, name.start_mark)
+        for given, child in node.value:
+            name = str(given.value) if isinstance(given, yaml.ScalarNode) else "?"
+            inside = (*place, name)
+            if name in values:
+                self.faults.append(Fault(inside, f"{name!r} is there twice. Keep one.", key=True))
+            values[name] = self._value(child, inside, given.start_mark)
         return values
 
 
@@ -303,8 +305,8 @@ def _at(name: str, mark: Any, what: str) -> str:
 
 
 def _masked(text: str) -> str:
-    """`text` without the passwords of database addresses, at the same length."""
-    return re.sub(r"(?<=:)[^:/@\s]+(?=@)|(?<=password=)\S+", lambda found: "*" * len(found[0]), text)
+    """`text` without passwords, at the same length."""
+    return _PASSWORDS.sub(lambda found: found[1] + "*" * len(found[2]), text)
 
 
 def _without(values: dict[str, Any], places: Iterable[Place]) -> dict[str, Any]:

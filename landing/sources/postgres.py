@@ -263,18 +263,18 @@ def _connect(url: str, origin: str) -> psycopg.Connection[Any]:
     who = f" as {parts['user']}" if "user" in parts else ""
     try:
         connection = psycopg.connect(
-            url,
-            connect_timeout=int(parts.get("connect_timeout") or 10),
+            psycopg.conninfo.make_conninfo("connect_timeout=10", **parts),
             client_encoding="UTF8",
             application_name="coldframe",
         )
-    except (psycopg.OperationalError, UnicodeError) as error:
+    except (psycopg.Error, UnicodeError) as error:
         said = " ".join(str(error).split())
         reason = next((reason for pattern, reason in _REFUSALS if re.search(pattern, said)), None)
         if reason is None:
+            said = re.split(" Multiple | Is the server ", said)[0]
             raise ColdframeError(
-                f"PostgreSQL database {where} cannot be reached{who}: {said.partition(' Multiple ')[0]}. Nothing was "
-                f"landed. Does it run, and is the {origin} right?"
+                f"PostgreSQL database {where} cannot be reached{who}: {said}. Nothing was landed. Does it run, and is the "
+                f"{origin} right?"
             ) from error
         raise ConfigurationError(
             f"PostgreSQL database {where} cannot be opened{who}: {reason}. Nothing was landed. Check the {origin}."

@@ -317,11 +317,11 @@ def test_a_day_that_is_computed_is_read_whole_and_says_so(own_names: Database, s
     assert result.facts["tables"]["order_lines"]["accepted"] == 10
 
 
-def test_what_is_written_while_it_lands_is_left_to_the_next_landing(database: Database) -> None:
+def test_what_is_written_while_it_lands_is_left_to_the_next_landing(database: Database, tmp_path: Path) -> None:
     source = open_source("postgres", database.file())
     source.probe()
     database.run("delete from order_lines", "delete from products")
-    with duckdb.connect() as connection:
+    with duckdb.connect(config={"temp_directory": str(tmp_path / "spill")}) as connection:
         read = [
             connection.execute(f"select count(*) {source.read(connection, table, None, AS_OF)}").fetchall()
             for table in ("products", "order_lines")
