@@ -273,8 +273,8 @@ def _connect(url: str, origin: str) -> psycopg.Connection[Any]:
         if reason is None:
             said = re.split(" Multiple | Is the server ", said)[0]
             raise ColdframeError(
-                f"PostgreSQL database {where} cannot be reached{who}: {said}. Nothing was landed. Does it run, and is the "
-                f"{origin} right?"
+                f"PostgreSQL database {where} cannot be reached{who}: {said}. Nothing was landed. "
+                f"Does it run, and is the {origin} right?"
             ) from error
         raise ConfigurationError(
             f"PostgreSQL database {where} cannot be opened{who}: {reason}. Nothing was landed. Check the {origin}."
