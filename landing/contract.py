@@ -58,7 +58,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `key` is unique; `day` names the column whose UTC date decides the day an event belongs to."""
+    """One table. `key` is unique; `day` names the column whose UTC date decides the day an event belongs to.
+
+    A `required` table has rows, unless it `may_be_empty`: a shop may well know of no event ahead.
+    """
 
     name: str
     kind: Kind
@@ -67,6 +70,7 @@ class Table:
     key: tuple[str, ...]
     day: str | None = None
     required: bool = False
+    may_be_empty: bool = False
     rules: tuple[Rule, ...] = field(default=())
 
     @property
@@ -253,7 +257,8 @@ CALENDAR = Table(
     name="calendar",
     kind=Kind.STATE,
     required=True,
-    description="Events known ahead, one row a day, region and event. Region '*' means everywhere.",
+    may_be_empty=True,
+    description="Events known ahead, one row a day, region and event; it may have none. Region '*' means everywhere.",
     key=("date", "region", "event"),
     columns=(
         Column("date", Type.DATE, "Day of the event."),

@@ -172,10 +172,9 @@ def _refuse(place: Workspace, tables: list[_Table], request: Request, settings: 
             target = store.quarantine_file(place, checked.table, request.as_of)
             store.move(table.quarantine, target)
             problems.append(f"{problem} They lie in {target}.")
-        elif table.contract.required and request.start is None and not checked.accepted:
-            problems.append(
-                f"{checked.table}: no row up to {request.as_of} ({checked.later:,} rows are later). Check the as-of."
-            )
+        elif table.contract.required and not table.contract.may_be_empty and not request.start and not checked.accepted:
+            later = f" ({checked.later:,} rows are later)" if checked.later else ""
+            problems.append(f"{checked.table}: no row up to {request.as_of}{later}. Check the as-of.")
     if problems:
         raise BadInputError(
             f"{request.source} as of {request.as_of} is refused; nothing was landed.\n  " + "\n  ".join(problems)

@@ -79,7 +79,7 @@ def _presence() -> Question:
         " union all ".join(
             f"select '{t.name}' as {SUBJECT}, count(*) as number_of_rows from {t.name}"
             for t in contract.TABLES
-            if t.required and t.name != "calendar"
+            if t.required and not t.may_be_empty
         ),
         (between("number_of_rows", "critical", "The table is empty or was not delivered. Land it again.", minimum=1),),
     )

@@ -121,6 +121,9 @@ class Files:
                 plan = mapping.plan(table, header.cells, shown)
                 told.faults += plan.faults
                 told.problems += [f"{shown}: {p}" for p in _column_problems(table, header, plan)]
+                if header.empty and not table.may_be_empty:
+                    advice = "Export it again." if table.required else "Remove it if there is no such table."
+                    told.problems.append(f"{shown}: a header and no rows. {advice}")
                 told.warnings += [f"{shown}: {w}" for w in _column_warnings(table, plan, name in mapping.tables)]
                 files[name].append(_File(path, shown, len(header.columns), plan.select, header.blank_lines))
         return files, [*mapping.told(told.faults), *dict.fromkeys(told.problems)], told.warnings
@@ -230,6 +233,7 @@ class _Header:
     columns: tuple[str, ...]
     types: tuple[str, ...]
     blank_lines: int = 0
+    empty: bool = False
 
     @property
     def cells(self) -> dict[str, Cell]:
@@ -266,9 +270,8 @@ def _csv_header(path: Path) -> _Header:
     columns = next(csv.reader(io.StringIO(body)))
     if len(columns) == 1 and (found := next((s for s in ";\t|" if s in columns[0]), None)):
         raise _UnfitError(f"cells are separated by {found!r}. Save it with commas.")
-    if not has_rows:
-        raise _UnfitError("a header and no rows. Remove it if there is no such table, or export it again.")
-    return _Header(tuple(columns), ("VARCHAR",) * len(columns), head[: len(head) - len(body)].count("\n"))
+    blank_lines = head[: len(head) - len(body)].count("\n")
+    return _Header(tuple(columns), ("VARCHAR",) * len(columns), blank_lines, empty=not has_rows)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -284,9 +287,8 @@ def _parquet_header(path: Path) -> _Header:
             [(rows,)] = connection.execute(f"select count(*) from {_parquet(path)}").fetchall()
     except duckdb.Error as error:
         raise _UnfitError(f"not a whole Parquet file ({path.stat().st_size:,} bytes). Copy it again.") from error
-    if not rows:
-        raise _UnfitError("columns and no rows. Remove it if there is no such table, or export it again.")
-    return _Header(tuple(str(name) for name, *_ in described), tuple(str(kind) for _, kind, *_ in described))
+    names, kinds = (tuple(str(row[n]) for row in described) for n in (0, 1))
+    return _Header(names, kinds, empty=not rows)
 
 
 def _column_problems(table: Table, header: _Header, plan: Plan) -> Iterator[str]:

@@ -306,6 +306,18 @@ def test_what_landed_before_the_contract_learnt_a_column_is_not_landed_again(fol
     assert shop.bytes() == before
 
 
+def test_a_shop_that_knows_of_no_event_lands_with_a_calendar_without_rows(folder: Path, shop: Any) -> None:
+    (folder / "calendar.csv").write_text("date,region,event,kind\n")
+    shop.land(folder)
+    assert shop.rows("calendar") == []
+    assert len(shop.rows("order_lines")) == 75
+
+
+def test_a_day_before_the_first_order_is_refused_with_how_many_are_later(folder: Path, shop: Any) -> None:
+    with pytest.raises(BadInputError, match=r"order_lines: no row up to 2023-12-31 \(75 rows are later\)"):
+        shop.land(folder, as_of=date(2023, 12, 31))
+
+
 KILL_AT = """
 import os, signal, sys
 from datetime import date
