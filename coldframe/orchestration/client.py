@@ -82,13 +82,24 @@ class AirflowClient:
 
     def log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[str]:
         """Lines of a task's log."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
         lines = []
-        for line in self._get(path)["content"]:
+        for line in self._log(dag_id, run_id, task_id, attempt):
             lines.append(line["event"] if isinstance(line, dict) else line)
             for error in (line.get("error_detail") or ()) if isinstance(line, dict) else ():
                 lines.append(f"{error['exc_type']}: {error['exc_value']}")
         return lines
+
+    def error(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> tuple[str, str] | None:
+        """Class and message of the error that ended a task, if its log has one."""
+        for line in reversed(self._log(dag_id, run_id, task_id, attempt)):
+            if isinstance(line, dict) and line.get("error_detail"):
+                raised = line["error_detail"][0]
+                return str(raised["exc_type"]), str(raised["exc_value"])
+        return None
+
+    def _log(self, dag_id: str, run_id: str, task_id: str, attempt: int) -> list[Any]:
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{attempt}"
+        return list(self._get(path)["content"])
 
     def _get(self, path: str, **params: Any) -> Any:
         return self._call("GET", path, params=params)

@@ -3,6 +3,7 @@
 It is the first thing a newcomer sees. When this is wrong, a failed step looks like a slow one.
 """
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,13 +17,15 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+from typer.exceptions import Exit
 
+from coldframe import errors
 from coldframe.errors import ColdframeError
 from coldframe.ledger import Ledger
 from coldframe.orchestration.client import AirflowClient
 from coldframe.orchestration.server import USERNAME, Server, kept, watch
 from coldframe.review import open_console, show_plan
-from coldframe.run import STEPS, Request
+from coldframe.run import STEPS, Request, find_service
 from coldframe.settings import Settings, get_settings
 
 # Where each step happens: DAG and task; dbt is a group of tasks, of which this one runs it.
@@ -36,6 +39,7 @@ LAST = ("assortment", "incubation")
 # A DAG that should follow another does so within a second or two; far beyond that something is paused or broken.
 PATIENCE = 90
 LOG_LINES = 25
+_CLOCK = re.compile(r"\d\d:\d\d:\d\d  ")
 # Of each region and stage: enough to see what a plan is, few enough to scroll back over.
 ROWS = 3
 
@@ -64,26 +68,30 @@ class Told:
         return ((self.ended or datetime.now(UTC)) - self.began).total_seconds() if self.began else None
 
 
-def demo(request: Request, *, exit_when_done: bool = False) -> None:
+def demo(request: Request) -> None:
     """Runs `request` through Airflow, prints both plans and what really sold, and stays until Ctrl-C.
 
-    `exit_when_done` stops Airflow at once afterwards, unless it was running before. Raises DemoFailedError with the end
-    of the failed task's log, not before Ctrl-C where the UI stays up, so that somebody can look into it.
+    Raises what opening the source raises, before Airflow starts. When a task fails, the UI stays up on a terminal, so
+    that somebody can look into it, and the exit code is 1 after Ctrl-C; elsewhere nobody looks, and DemoFailedError
+    is raised at once.
     """
     settings, console = get_settings(), open_console()
+    # For what it raises: a mistyped name or folder need not wait for Airflow.
+    find_service("suggested_as_of")(request.source, request.path)
     began = time.monotonic()
     with kept(settings, console.print) as server, server.client() as client:
         console.print(f"Airflow is healthy after {time.monotonic() - began:.0f} s: {server.url}")
         try:
             told = follow(client, server.url, request, console)
         except DemoFailedError as failure:
-            if not exit_when_done:
-                console.print(Text(str(failure), style="red"), soft_wrap=True)
-            _leave(server, console, exit_when_done)
-            raise
+            if not console.is_terminal:
+                raise
+            console.print(Text(str(failure), style="red"), soft_wrap=True)
+            _leave(server, console)
+            raise Exit(1) from failure
         _plans(request, told, console)
         _addresses(server, settings, told, console)
-        _leave(server, console, exit_when_done)
+        _leave(server, console)
 
 
 def follow(client: AirflowClient, url: str, request: Request, console: Console) -> dict[str, Told]:
@@ -134,7 +142,9 @@ def _look(client: AirflowClient, runs: Mapping[str, Mapping[str, Any]], told: Ma
             if instance is None or step.done:
                 continue
             step.state, step.began, step.ended = instance["state"], _time(instance, "start"), _time(instance, "end")
-            if step.name == "transform":
+            if step.state == "failed":
+                step.summary = "failed, see below"
+            elif step.name == "transform":
                 step.summary = "nothing new (re-used)" if step.state == "skipped" else _marts(instances.values())
             elif step.done:
                 step.result = client.returned(dag_id, run["dag_run_id"], task_id) or {}
@@ -193,17 +203,33 @@ def _telling(console: Console) -> Iterator[Callable[[Mapping[str, Told]], None]]
 
 
 def _obituary(client: AirflowClient, url: str, run: Mapping[str, Any]) -> str:
-    """Which task of a failed run failed first, where to look, and the end of its log."""
+    """Which task of a failed run failed first, why, and where to look: our own message, else the end of the log."""
     dag_id, run_id = run["dag_id"], run["dag_run_id"]
     failed = [ti for ti in client.task_instances(dag_id, run_id) if ti["state"] == "failed"]
     if not failed:
         return f"The run {run_id} of {dag_id} failed without a failed task. See {url}/dags/{dag_id}/runs/{run_id}"
-    task = min(failed, key=lambda ti: ti["end_date"] or "")
-    log = client.log(dag_id, run_id, task["task_id"], task["try_number"])
-    # dbt repeats on the console, as JSON, what its log has said in words.
-    told = [line for line in log if line.strip() and not line.startswith(("{", "::"))]
+    # What only reports dbt's progress fails before dbt does and knows less.
+    task = min(failed, key=lambda ti: ((dag_id, ti["task_id"]) not in PLACES.values(), ti["end_date"] or ""))
     where = f"{url}/dags/{dag_id}/runs/{run_id}/tasks/{task['task_id']}"
-    return "\n".join([f"{dag_id}: {task['task_id']} failed. {where}", "End of its log:", *told[-LOG_LINES:]])
+    attempt = (dag_id, run_id, task["task_id"], task["try_number"])
+    kind, message = client.error(*attempt) or ("", "")
+    if hasattr(errors, kind):
+        return f"{task['task_id']} failed: {message}\nIts log: {where}"
+    return "\n".join([f"{task['task_id']} failed. {where}", "End of its log:", *_end(client.log(*attempt))])
+
+
+def _end(log: Iterable[str]) -> list[str]:
+    """The last lines a step wrote itself: Airflow's own are in groups, and dbt's verdict comes after all it did."""
+    told: list[str] = []
+    grouped = False
+    for line in (_CLOCK.sub("", line, count=1) for line in log):
+        if line.startswith("::"):
+            grouped = line.startswith("::group")
+        # dbt repeats on the console, as JSON, what its log has said in words.
+        elif line.strip() and not grouped and not line.startswith("{"):
+            told.append(line)
+    verdict = [n for n, line in enumerate(told) if line.startswith("Completed with")]
+    return told[verdict[-1] if verdict else 0 :][-LOG_LINES:]
 
 
 def _plans(request: Request, told: Mapping[str, Told], console: Console) -> None:
@@ -226,9 +252,7 @@ def _addresses(server: Server, settings: Settings, told: Mapping[str, Told], con
         console.print(f"{name:<27}{where}", soft_wrap=True, markup=False)
 
 
-def _leave(server: Server, console: Console, exit_when_done: bool) -> None:
-    if exit_when_done:
-        return
+def _leave(server: Server, console: Console) -> None:
     if server.reused:
         console.print("Airflow was running before and stays up; `coldframe down` stops it.")
         return
