@@ -105,7 +105,7 @@ def _span(snapshot: Snapshot) -> tuple[date, date]:
     if pd.isna(bounds["first"]) or pd.isna(bounds["last"]) or bounds["first"] > bounds["last"]:
         raise BadInputError(
             f"Snapshot {snapshot.id} has no complete week in fct_category_week, so there is nothing to forecast from. "
-            "Land at least eight weeks."
+            "Forecasting needs 12, and as many as are to be forecast. Land more history."
         )
     return bounds["first"].date(), bounds["last"].date()
 

@@ -6,6 +6,7 @@ Everything here is a function of its arguments; steps.py does the reading, relea
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -233,7 +234,7 @@ def _warnings(
     low, high = EXPECTED_COVERAGE
     for name, of in (("coverage_80", "weeks"), ("season_coverage_80", "season totals")):
         value = metrics.get(f"{panel.level}.{name}", float("nan"))
-        if not low <= value <= high:
+        if isfinite(value) and not low <= value <= high:
             found.append(f"{panel.level}: the 80 % interval of {of} held {value:.0%} at the last cutoff")
     if origins.horizon < plan.horizon:
         found.append(
