@@ -32,6 +32,8 @@ __all__ = ["CURRENCY", "EVENTS", "STATES", "Deliveries", "default_folder", "foun
 PARAMETERS = "parameters.yaml"
 _LAST = "order_lines"
 """Written last: a day that has this file is complete."""
+_THROUGH = ".through"
+"""Names the day whose state tables are there, so that those of a run killed before writing them are written later."""
 Tell = Callable[[date, int, int, int], None]
 """Called after each day with the day, its place among the days to generate, their number, and its order lines."""
 
@@ -88,14 +90,26 @@ class Deliveries:
             raise ConfigurationError(
                 f"The marketplace opens on {self.first_day}; from {first or begin} to {last} there is nothing."
             )
+        if self._complete(begin, last):
+            return 0
         with self._locked():
-            missing = [day for day in _days(begin, last) if not self.file(_LAST, day).exists()]
+            missing = self._missing(begin, last)
+            hidden.found(self.folder)
             for number, (day, lines) in enumerate(self._write(missing), start=1):
                 if tell is not None:
                     tell(day, number, len(missing), lines)
-            if missing or not all((self.folder / f"{name}.parquet").exists() for name in STATES):
-                self._write_state()
+            self._write_state()
         return len(missing)
+
+    def _missing(self, first: date, last: date) -> list[date]:
+        return [day for day in _days(first, last) if not self.file(_LAST, day).exists()]
+
+    def _complete(self, first: date, last: date) -> bool:
+        through = self.folder / _THROUGH
+        return not self._missing(first, last) and through.exists() and through.read_text() == str(self._delivered())
+
+    def _delivered(self) -> date:
+        return max(date.fromisoformat(path.stem) for path in (self.folder / _LAST).glob("[0-9]*.parquet"))
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -106,10 +120,11 @@ class Deliveries:
             yield
 
     def _write_state(self) -> None:
-        last = max(date.fromisoformat(path.stem) for path in (self.folder / _LAST).glob("[0-9]*.parquet"))
+        last = self._delivered()
         for name in STATES:
             write(self.state(name, last), self.folder / f"{name}.parquet")
         hidden.write_state(self.folder, self._market, last.toordinal())
+        (self.folder / _THROUGH).write_text(str(last))
 
     def _write(self, missing: list[date]) -> Iterator[tuple[date, int]]:
         """Writes days, in order, and yields each with its number of order lines.

@@ -100,11 +100,15 @@ def _boosts(week: Week) -> pa.Table:
     )
 
 
-def write_state(deliveries: Path, market: Market, last: int) -> None:
-    """Truth tables that belong to no day, about everything there is by the end of day `last`."""
+def found(deliveries: Path) -> None:
+    """Makes the folder of truth and marks it as such, so that no source takes it for deliveries."""
     folder = folder_of(deliveries)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _MARK).write_text("Evaluations read this folder, pipelines must not. See docs/marketplace.md.\n")
+
+
+def write_state(deliveries: Path, market: Market, last: int) -> None:
+    """Truth tables that belong to no day, about everything there is by the end of day `last`."""
     for name, table in _state(market, last).items():
         write(table, file(deliveries, name))
 

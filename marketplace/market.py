@@ -312,8 +312,11 @@ class Week:
         shown, content_rows, content_displaces = self._shown(day, weight)
         boosted, boost_rows, boost_displaces, impressions = self._boosted(visits, weight)
         total = visits.sum(axis=(0, 1))
-        displaced = np.bincount(content_displaces[0], content_displaces[1], self.market.groups)
-        displaced += np.bincount(boost_displaces[0], boost_displaces[1], self.market.groups)
+        displaced = np.bincount(
+            np.concatenate([content_displaces[0], boost_displaces[0]]),
+            np.concatenate([content_displaces[1], boost_displaces[1]]),
+            self.market.groups,
+        )
         within = np.minimum(1, _over(_MOST_DISPLACED * total, displaced, 1.0))
         visits = visits * (1 - within * _over(displaced, total))
 

@@ -87,6 +87,25 @@ def test_killed_and_started_again_it_ends_with_the_same_bytes(two_months: Delive
     assert hashes(folder_of(out)) == hashes(folder_of(two_months.folder))
 
 
+def test_state_tables_of_a_run_killed_just_before_them_are_made_up_for(tmp_path: Path, tiny: Parameters) -> None:
+    made = deliver(tmp_path / "one", tiny, (None, date(2024, 1, 2)), (None, date(2024, 1, 5)))
+    wanted = hashes(made.folder)
+    stale = deliver(tmp_path / "two", tiny, (None, date(2024, 1, 2)))
+    days = {path: path.read_bytes() for path in made.folder.rglob("2024*.parquet")}
+    for path, content in days.items():
+        copy = stale.folder / path.relative_to(made.folder)
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_bytes(content)
+    assert stale.generate(None, date(2024, 1, 5)) == 0
+    assert hashes(stale.folder) == wanted
+
+
+def test_a_finished_folder_can_be_read_where_nothing_can_be_written(two_months: Deliveries) -> None:
+    (two_months.folder / ".lock").unlink()
+    two_months.generate(None, LAST)
+    assert not (two_months.folder / ".lock").exists()
+
+
 def test_what_is_there_is_not_generated_again(two_months: Deliveries) -> None:
     before = {path: path.stat().st_mtime_ns for path in two_months.folder.rglob("*.parquet")}
     assert two_months.generate(None, LAST) == 0

@@ -235,6 +235,36 @@ def test_a_planted_movement_moves_gmv_by_its_true_size(tiny: Parameters) -> None
     assert gmv[1] - gmv[0] == pytest.approx(true, abs=0.006 * gmv[0])
 
 
+@pytest.mark.parametrize("what", ["content", "boosts"])
+def test_what_content_and_boosts_add_is_the_difference_to_a_world_without_them(tiny: Parameters, what: str) -> None:
+    scale = tiny.scale.model_copy(update={"customers": 60_000, "creators": 40, "products_a_month": 60.0})
+    # One thing at a time, and not so much of it that it displaces all it may.
+    only = {"content": {"boosts": tiny.boosts.model_copy(update={"impressions": 0.0})}, "boosts": {}}[what]
+    boosts = tiny.boosts.model_copy(update={"impressions": 400.0, "propensity": 0.5})
+    without = {
+        "content": tiny.content.model_copy(update={"lives_a_week": 0.0, "videos_a_week": 0.0}),
+        "boosts": tiny.boosts.model_copy(update={"propensity": 0.0, "targeted": 0.0}),
+    }
+    full = tiny.model_copy(update={"scale": scale, "boosts": boosts} | only)
+    gmv, added, sold = [0.0, 0.0], 0.0, 0.0
+    for place, parameters in enumerate((full.model_copy(update={what: without[what]}), full)):
+        market = Market(World(parameters))
+        for monday in range(MONDAY, MONDAY + 28, 7):
+            week = Week(market, monday)
+            week.stock[:] = 10**6
+            for trade in week.days(monday + 6):
+                gmv[place] += float((week.products.price[week.product[trade.listing]] * trade.quantity).sum())
+                of = trade.truth
+                sales = of.content_gmv if what == "content" else of.boost_gmv
+                displaced = of.content_displaced if what == "content" else of.boost_displaced
+                added += float((sales - displaced).sum()) * place
+                sold += float(sales.sum()) * place
+    noise = 0.006 * gmv[0]
+    assert gmv[1] - gmv[0] == pytest.approx(added, abs=noise)
+    # What they sell is more than what they add, by more than luck explains.
+    assert sold - added > 2 * noise
+
+
 def _sums(made: Deliveries, query: str) -> pd.DataFrame:
     reader: Callable[[str], str] = lambda table: f"read_parquet('{made.folder}/{table}/*.parquet')"  # noqa: E731
     return duckdb.sql(query.format(**{t: reader(t) for t in ("order_lines", "refunds", "payments", "contents")})).df()
