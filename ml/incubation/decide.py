@@ -117,7 +117,7 @@ def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one retu
         if weeks < policy.retire_weeks:
             return Staging("incubate", f"its chance is small ({bounds}), but {lived} are too early to let it go")
         return Staging("retire", f"even the upper bound of its chance ({bounds}) is below {policy.retire_below:.0%}")
-    return Staging("incubate", f"its chance ({bounds}) neither reaches {policy.graduate_at:.0%} nor is it hopeless")
+    return Staging("incubate", f"its chance ({bounds}) is neither sure to reach {policy.graduate_at:.0%} nor hopeless")
 
 
 def expose(
