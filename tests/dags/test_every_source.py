@@ -16,6 +16,7 @@ from coldframe.run import parse_request
 from coldframe.settings import PROJECT_ROOT, Settings
 from landing.contract import TABLES
 from landing.sources import ADAPTERS
+from marketplace.simulate import simulate
 
 pytestmark = pytest.mark.airflow
 DATA = PROJECT_ROOT.parent / "shared" / "data"
@@ -42,6 +43,12 @@ def part_of_m5(folder: Path) -> Path:
     return folder
 
 
+def tiny_marketplace(folder: Path) -> Path:
+    """A marketplace of one day so far; landing generates the others."""
+    simulate(size="tiny", out=folder, last="2024-01-01")
+    return folder
+
+
 @dataclass(frozen=True)
 class Case:
     """A source, how to come by its folder, and an as-of that leaves a small part of it."""
@@ -56,6 +63,7 @@ CASES = (
     Case("olist", public("olist"), date(2017, 9, 30)),
     Case("online_retail_ii", public("online_retail_ii"), date(2010, 6, 30)),
     Case("m5", part_of_m5, date(2012, 6, 30)),
+    Case("marketplace", tiny_marketplace, date(2024, 6, 30)),
 )
 
 
@@ -80,7 +88,7 @@ def test_the_page_of_sources_tells_of_every_source_what_it_has() -> None:
 def test_a_source_goes_the_whole_way_and_lacks_what_its_page_says(
     case: Case, airflow: tuple[Server, Settings], tmp_path: Path
 ) -> None:
-    if case.folder is not nothing and not DATA.is_dir():
+    if case.folder not in (nothing, tiny_marketplace) and not DATA.is_dir():
         pytest.skip(f"the copy of {case.source} in ../shared/data is not there")
     path = case.folder(tmp_path / "part")
     request = parse_request({"source": case.source, "as_of": case.as_of.isoformat(), "path": path})
