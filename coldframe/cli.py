@@ -29,7 +29,7 @@ from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
 from coldframe import __version__
-from coldframe.errors import BadInputError, ConfigurationError, GateError, NotAvailableError
+from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import Ledger, Plan
 from coldframe.paths import workspace
@@ -66,10 +66,9 @@ class _FriendlyGroup(TyperGroup):
         except Exception as error:
             if ctx.params.get("debug"):
                 raise
-            expected = type(error).__module__ == "coldframe.errors"
-            message = (
-                str(error) if expected else f"{type(error).__name__}: {error}. Run `coldframe --debug …` for more."
-            )
+            message = str(error)
+            if not isinstance(error, ColdframeError):
+                message = f"{type(error).__name__}: {message.rstrip('.')}. Run `coldframe --debug …` for more."
             open_console(stderr=True).print(Text(message, style="red"), soft_wrap=True)
             raise Exit(exit_code(error)) from error
 
