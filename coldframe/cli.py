@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from enum import StrEnum
@@ -31,13 +31,14 @@ from typer.exceptions import Abort, Exit, TyperException
 from coldframe import __version__
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
-from coldframe.ledger import Ledger, Plan
+from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
 from coldframe.report import plans_table
 from coldframe.review import open_console, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
+DECISIONS = ("assortment", "incubation")
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "run": (STEPS, "Run every step: from raw facts to two draft plans."),
     "land": (("land",), "Bring the source's rows in; what breaks the contract goes to the quarantine."),
@@ -45,7 +46,7 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "audit": (("audit_landed", "publish"), "Judge what landed and the marts, then publish a snapshot."),
     "materialize": (("materialize",), "Write the published features to the online store."),
     "train": (("forecast", "growth"), "Forecast demand and score recent launches."),
-    "decide": (("assortment", "incubation"), "Draft the seasonal assortment and the incubation plan."),
+    "decide": (DECISIONS, "Draft the seasonal assortment and the incubation plan."),
 }
 
 
@@ -210,6 +211,11 @@ def _run_steps(steps: tuple[str, ...], request: Request) -> None:
     if len(done) > 1:
         console.print(f"{'total':<13} {sum(p.seconds or 0 for p in done):6.1f} s")
     if "assortment" in steps:
+        ledger = Ledger.open()
+        for plan_id in (p.result.facts.get("plan_id") for p in done if p.result and p.step in DECISIONS):
+            if plan_id and ledger.plan(plan_id).status in _SETTLED:
+                told = f"Plan {plan_id} was decided before: {ledger.events(plan_id)[-1]}."
+                console.print(told, soft_wrap=True, markup=False)
         console.print(f"See the plans: coldframe show --source {request.source}")
 
 
@@ -231,6 +237,7 @@ _Kind = Annotated[str | None, typer.Option("--kind", help="Only this kind: assor
 _By = Annotated[str, typer.Option("--by", help="Who decides.")]
 _Why = Annotated[str, typer.Option("--why", help="The reason, kept in the ledger.")]
 _PlanId = Annotated[str, typer.Argument(metavar="PLAN", help="Id of the plan; `coldframe plans` lists them.")]
+_SETTLED = ("approved", "rejected", "published")
 
 
 @app.command()
@@ -239,18 +246,36 @@ def plans(
     kind: _Kind = None,
     status: Annotated[str | None, typer.Option("--status", help="Only plans of this status.")] = None,
 ) -> None:
-    """List the plans in the ledger, newest first."""
-    found = Ledger.open().plans(source=source, kind=kind, status=status)
-    open_console().print(
-        plans_table(found) if found else "No plans yet. `coldframe run` or `coldframe decide` makes them."
-    )
+    """List the plans in the ledger, newest first, and who settled them, when and why."""
+    ledger, console = Ledger.open(), open_console()
+    everything = ledger.plans()
+    _check_known("kind", kind, sorted({*DECISIONS, *(p.kind for p in everything)}))
+    _check_known("status", status, TRANSITIONS)
+    found = ledger.plans(source=source, kind=kind, status=status)
+    if not everything:
+        console.print("No plans yet. `coldframe run` or `coldframe decide` makes them.")
+    elif not found:
+        wanted = {"source": source, "kind": kind, "status": status}
+        console.print(
+            f"{len(everything)} plan{'s' * (len(everything) > 1)}, none with {', '.join(f'{k} {v}' for k, v in wanted.items() if v)}."
+        )
+    else:
+        console.print(plans_table(found))
+    for plan in found:
+        if plan.status in _SETTLED:
+            console.print(f"{plan.plan_id}: {ledger.events(plan.plan_id)[-1]}", soft_wrap=True, markup=False)
+
+
+def _check_known(what: str, given: str | None, known: Iterable[str]) -> None:
+    if given is not None and given not in known:
+        raise ConfigurationError(f"No plan has the {what} {given!r}. Known: {', '.join(known)}.")
 
 
 @app.command()
 def show(
+    plan_id: Annotated[str | None, typer.Argument(metavar="PLAN", help="This plan, not the newest.")] = None,
     source: _Source = None,
     kind: _Kind = None,
-    plan_id: Annotated[str | None, typer.Option("--plan", metavar="PLAN", help="This plan, not the newest.")] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, help="Rows a region or stage in tables; csv and json hold all lines.")
     ] = 8,
@@ -285,7 +310,14 @@ def newest_plans(ledger: Ledger, source: str | None = None, kind: str | None = N
 
 def _export(ledger: Ledger, chosen: tuple[Plan, ...], output: Format) -> None:
     if output is Format.JSON:
-        exported = [{"plan": vars(p), "lines": [vars(line) for line in ledger.lines(p.plan_id)]} for p in chosen]
+        exported = [
+            {
+                "plan": vars(p),
+                "events": [vars(event) for event in ledger.events(p.plan_id)],
+                "lines": [vars(line) for line in ledger.lines(p.plan_id)],
+            }
+            for p in chosen
+        ]
         print(json.dumps(exported, default=str, indent=1))
         return
     names = ["plan_id", "kind", "region", "category", "product_id", "title", "action", "quantity", "value", "value_low"]
@@ -304,13 +336,13 @@ def _settle(plan_id: str, status: str, by: str, why: str) -> None:
 
 @app.command()
 def approve(plan_id: _PlanId, by: _By, why: _Why) -> None:
-    """Approve a draft plan. `coldframe publish` then puts it into force."""
+    """Approve a draft plan, or one that was rejected by mistake. `coldframe publish` then puts it into force."""
     _settle(plan_id, "approved", by, why)
 
 
 @app.command()
 def reject(plan_id: _PlanId, by: _By, why: _Why) -> None:
-    """Reject a plan; the same decision stays rejected when it is made again."""
+    """Reject a plan; the same decision stays rejected when it is made again, until somebody approves it."""
     _settle(plan_id, "rejected", by, why)
 
 

@@ -56,27 +56,38 @@ _BUSY_MILLISECONDS = 30_000
 Status = Literal["draft", "approved", "rejected", "published", "superseded"]
 StepStatus = Literal["succeeded", "failed"]
 
-# A plan decided anew after another draft had replaced it is a draft again; a rejection of the same content stands.
+# A plan decided anew after another draft had replaced it is a draft again; a rejection of the same content stands
+# until somebody approves it after all, with a reason of its own.
 TRANSITIONS: Mapping[str, tuple[Status, ...]] = {
     "draft": ("approved", "rejected", "superseded"),
     "approved": ("published", "rejected", "superseded"),
-    "rejected": (),
+    "rejected": ("approved",),
     "published": ("superseded",),
     "superseded": ("draft",),
 }
 IN_FORCE = ("draft", "approved", "published")
 _NEEDS_WHY = ("approved", "rejected")
+_HOW: Mapping[Status, str] = {
+    "draft": "by `coldframe decide` with the same inputs",
+    "approved": "`coldframe approve`",
+    "rejected": "`coldframe reject`",
+    "published": "`coldframe publish`",
+    "superseded": "by another plan for its season",
+}
 
 
 def next_status(current: str, wanted: str) -> Status:
-    """`wanted`, if a plan that is `current` may become it. Raises ConfigurationError naming what it may become."""
+    """`wanted`, if a plan that is `current` may become it.
+
+    Raises ConfigurationError naming what it may become, and how.
+    """
     if wanted not in TRANSITIONS:
         raise ConfigurationError(f"A plan cannot be {wanted!r}. It can be: {', '.join(TRANSITIONS)}.")
     for allowed in TRANSITIONS[current]:
         if allowed == wanted:
             return allowed
-    may = " or ".join(TRANSITIONS[current]) or "nothing else"
-    raise ConfigurationError(f"The plan is {current}, so it cannot become {wanted}: it may become {may}.")
+    may = " or ".join(f"{status} ({_HOW[status]})" for status in TRANSITIONS[current])
+    raise ConfigurationError(f"It is {current}, so it cannot become {wanted}; it can become {may}.")
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,10 @@ class PlanEvent:
     from_status: str | None
     to_status: str
     why: str
+
+    def __str__(self) -> str:
+        """'rejected by ann on 2026-06-30 12:00 UTC (too few teas)'."""
+        return f"{self.to_status} by {self.by} on {self.at:%Y-%m-%d %H:%M} UTC" + f" ({self.why})" * bool(self.why)
 
 
 @dataclass(frozen=True)
@@ -477,16 +492,14 @@ class Ledger:
 
     def events(self, plan_id: str) -> tuple[PlanEvent, ...]:
         """Every change of status of a plan, oldest first. Raises NotAvailableError for an unknown plan."""
-        query = select(PlanEventRow).where(PlanEventRow.plan_id == plan_id).order_by(PlanEventRow.event_id)
         with self._reading() as session:
             _get(session, plan_id)
-            return tuple(
-                PlanEvent(**{k: v for k, v in _columns(row).items() if k != "event_id"})
-                for row in session.scalars(query)
-            )
+            return _events(session, plan_id)
 
     def change_status(self, plan_id: str, status: str, by: str, why: str) -> Plan:
         """Moves a plan along draft -> approved | rejected -> published -> superseded and records who did it and why.
+
+        A rejected plan may still be approved.
 
         Publishing supersedes the plan of the same kind, source and season that was published before. Raises
         ConfigurationError for an illegal move, or where `by` (or, to approve or reject, `why`) is empty;
@@ -504,7 +517,11 @@ class Ledger:
             return _plan(row)
 
     def _move(self, session: Session, row: PlanRow, wanted: str, by: str, why: str) -> None:
-        before, row.status = row.status, next_status(row.status, wanted)
+        try:
+            before, row.status = row.status, next_status(row.status, wanted)
+        except ConfigurationError as error:
+            last = _events(session, row.plan_id)[-1]
+            raise ConfigurationError(f"Plan {row.plan_id}: {last}. {error}") from error
         _record(session, row.plan_id, by=by, before=before, after=row.status, why=why)
 
     def _supersede(self, session: Session, newer: PlanRow, of: Status, why: str) -> None:
@@ -631,6 +648,13 @@ def _get(session: Session, plan_id: str, lock: bool = False) -> PlanRow:
 def _record(session: Session, plan_id: str, by: str, before: str | None, after: str, why: str) -> None:
     session.add(
         PlanEventRow(plan_id=plan_id, at=datetime.now(UTC), by=by, from_status=before, to_status=after, why=why)
+    )
+
+
+def _events(session: Session, plan_id: str) -> tuple[PlanEvent, ...]:
+    query = select(PlanEventRow).where(PlanEventRow.plan_id == plan_id).order_by(PlanEventRow.event_id)
+    return tuple(
+        PlanEvent(**{k: v for k, v in _columns(row).items() if k != "event_id"}) for row in session.scalars(query)
     )
 
 

@@ -24,7 +24,9 @@ def open_console(stderr: bool = False) -> Console:
 def show_plan(
     console: Console, ledger: Ledger, plan: Plan, limit: int, actuals: bool = False, path: Path | None = None
 ) -> None:
-    """Prints `limit` top lines of each region or stage. `actuals` adds the sales of an assortment's season.
+    """Prints `limit` top lines of each region or stage, and what became of the plan: by whom, when, why.
+
+    `actuals` adds the sales of an assortment's season.
 
     Those are landed from the plan's source (at `path`, where it needs one), apart from the pipeline.
     """
@@ -32,6 +34,9 @@ def show_plan(
     console.print(plan_report(plan, lines, limit))
     if actuals and plan.kind == "assortment":
         console.print(_beside_actuals(plan, lines, path, console))
+    # The first event is that it was decided, which its head says.
+    for event in ledger.events(plan.plan_id)[1:]:
+        console.print(f"{plan.plan_id}: {event}", soft_wrap=True, markup=False)
     console.print()
 
 

@@ -258,11 +258,11 @@ def test_an_assortment_is_laid_beside_what_sold_where_the_source_knows_it(
 def test_a_plan_is_exported_whole_as_json_and_csv(ledger: Ledger, draft: Make, line: MakeLine) -> None:
     lines = tuple(line(product_id=f"p{n}", title='Tea, "green"') for n in range(30))
     plan_id = ledger.save_plan(draft(lines=lines)).plan_id
-    (exported,) = json.loads(run("show", "--plan", plan_id, "--format", "json", "--limit", "1").output)
+    (exported,) = json.loads(run("show", plan_id, "--format", "json", "--limit", "1").output)
     assert exported["plan"]["plan_id"] == plan_id
     assert exported["plan"]["as_of"] == "2017-09-30"
     assert [li["product_id"] for li in exported["lines"]] == [li.product_id for li in lines]
-    rows = list(csv.DictReader(io.StringIO(run("show", "--plan", plan_id, "--format", "csv").output)))
+    rows = list(csv.DictReader(io.StringIO(run("show", plan_id, "--format", "csv").output)))
     assert len(rows) == 30
     assert (rows[0]["plan_id"], rows[0]["title"], float(rows[0]["value"])) == (plan_id, 'Tea, "green"', 300.0)
 
@@ -280,7 +280,50 @@ def test_a_rejected_plan_cannot_be_published(ledger: Ledger, draft: Make) -> Non
     run("reject", plan_id, "--by", "ann", "--why", "too few teas")
     result = run("publish", plan_id, "--by", "ann")
     assert result.exit_code == 2
-    assert "The plan is rejected, so it cannot become published" in result.stderr
+    assert f"Plan {plan_id}: rejected by ann on " in result.stderr
+    assert "it cannot become published; it can become approved (`coldframe approve`)" in result.stderr
+
+
+def test_who_settled_a_plan_when_and_why_is_shown_wherever_the_plan_is(ledger: Ledger, draft: Make) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    assert "by coldframe" not in run("plans").output + run("show").output
+    run("approve", plan_id, "--by", "ann", "--why", "fits the [long] shelves")
+    told = f"{plan_id}: {ledger.events(plan_id)[-1]}"
+    assert told.endswith("(fits the [long] shelves)")
+    assert told in run("plans").output
+    assert told in run("show", plan_id).output
+    (exported,) = json.loads(run("show", plan_id, "--format", "json").output)
+    assert [(e["by"], e["to_status"]) for e in exported["events"]] == [("coldframe", "draft"), ("ann", "approved")]
+
+
+def test_deciding_what_was_settled_before_says_so(ledger: Ledger, draft: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    result = StepResult(step="assortment", summary="drafted", facts={"plan_id": plan_id})
+    monkeypatch.setattr(execution, "find_step", lambda _: lambda _: result)
+    assert "was decided before" not in run("decide", "--as-of", "2017-09-30").output
+    run("reject", plan_id, "--by", "ann", "--why", "too few teas")
+    assert f"Plan {plan_id} was decided before: rejected by ann on" in run("decide", "--as-of", "2017-09-30").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--status", "nosuch"), "Known: draft, approved, rejected, published, superseded."),
+        (("--kind", "foo"), "Known: assortment, incubation."),
+    ],
+)
+def test_plans_are_not_sought_by_what_no_plan_can_be(ledger: Ledger, arguments: tuple[str, str], message: str) -> None:
+    result = run("plans", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_a_search_that_finds_none_of_the_plans_says_how_many_there_are(ledger: Ledger, draft: Make) -> None:
+    ledger.save_plan(draft())
+    assert (
+        "1 plan, none with source elsewhere, status rejected."
+        in run("plans", "--status", "rejected", "--source", "elsewhere").output
+    )
 
 
 def test_approving_needs_a_name_and_a_reason(ledger: Ledger, draft: Make) -> None:

@@ -31,6 +31,7 @@ LEGAL = {
     ("approved", "published"),
     ("approved", "rejected"),
     ("approved", "superseded"),
+    ("rejected", "approved"),
     ("published", "superseded"),
     ("superseded", "draft"),
 }
@@ -159,10 +160,25 @@ def test_every_change_records_by_whom_when_and_why(ledger: Ledger, draft: Make) 
 
 def test_a_draft_cannot_be_published_without_approval_and_nothing_is_recorded(ledger: Ledger, draft: Make) -> None:
     plan_id = ledger.save_plan(draft()).plan_id
-    with pytest.raises(ConfigurationError, match="may become approved or rejected or superseded"):
+    with pytest.raises(ConfigurationError, match=f"Plan {plan_id}: draft by coldframe .*can become approved"):
         ledger.change_status(plan_id, "published", by="ann", why="hurry")
     assert ledger.plan(plan_id).status == "draft"
     assert len(ledger.events(plan_id)) == 1
+
+
+def test_a_mistaken_rejection_says_whose_it_was_and_may_be_taken_back_while_both_are_kept(
+    ledger: Ledger, draft: Make
+) -> None:
+    plan_id = ledger.save_plan(draft()).plan_id
+    ledger.change_status(plan_id, "rejected", by="ann", why="too few teas")
+    refused = rf"Plan {plan_id}: rejected by ann on \d{{4}}-\d\d-\d\d \d\d:\d\d UTC \(too few teas\)\. It is rejected, "
+    with pytest.raises(ConfigurationError, match=refused + r"so .*; it can become approved \(`coldframe approve`\)"):
+        ledger.change_status(plan_id, "published", by="bob", why="")
+    assert ledger.change_status(plan_id, "approved", by="ann", why="read the wrong row").status == "approved"
+    assert [(e.to_status, e.why) for e in ledger.events(plan_id)[1:]] == [
+        ("rejected", "too few teas"),
+        ("approved", "read the wrong row"),
+    ]
 
 
 @pytest.mark.parametrize("status", ["approved", "rejected"])
