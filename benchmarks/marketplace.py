@@ -105,12 +105,13 @@ def main(full: Path | None) -> None:
             late = simulate(large.folder, "large", middle, middle + timedelta(days=SLICE - 1))
             size = sum(path.stat().st_size for path in large.folder.rglob("*.parquet"))
             share = large.parameters.scale.days / SLICE / 2
+            lines, minutes = (early[0] + late[0]) * share / 1e6, (early[2] + late[2]) * share / 60
             print(
-                f"\nAll of large, extrapolated from the mean of both fortnights and not measured: "
-                f"{(early[0] + late[0]) * share / 1e6:,.0f} M order lines, "
-                f"{(early[2] + late[2]) * share / 60:,.0f} minutes of one processor, "
-                f"{size * share * 2 / 1e9:,.0f} GB. Both fortnights lie outside the great campaigns, and the "
-                "seconds of the later one hold the three weeks before it, which are run through for their refunds.\n"
+                f"\nAll of large: {lines:,.0f} M order lines, {minutes:,.0f} minutes of one processor, "
+                f"{size * share * 2 / 1e9:,.0f} GB. That is extrapolated from both fortnights and not measured "
+                "(`--full-large FOLDER` does). Both lie outside the great campaigns, and their seconds are rather too "
+                "many: the later one's hold the three weeks before it, which are run through for their refunds, and the "
+                "state tables are written for each.\n"
             )
         quarantine(root)
 

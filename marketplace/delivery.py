@@ -64,10 +64,12 @@ class Deliveries:
 
     @property
     def suggested_as_of(self) -> date:
-        """A day to try it with: the end of the last quarter that leaves another one to hold plans against."""
-        begin = self.last_day - timedelta(days=91)
-        end = date(begin.year, begin.month - (begin.month - 1) % 3, 1) - timedelta(days=1)
-        return max(end, self.first_day + timedelta(days=self.parameters.scale.days // 2))
+        """A day to try it with: a whole quarter before the end, to hold plans against, or half a year to learn from."""
+        following = self.last_day + timedelta(days=1)
+        quarter = date(following.year, following.month - (following.month - 1) % 3, 1)
+        before = quarter - timedelta(days=1)
+        end = date(before.year, before.month - (before.month - 1) % 3, 1) - timedelta(days=1)
+        return max(end, min(self.first_day + timedelta(days=181), self.last_day))
 
     @cached_property
     def _market(self) -> Market:

@@ -14,9 +14,9 @@ Stock is filled up on Mondays to what each merchant believes; so a week is compu
 a prefix of its week.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -91,7 +91,10 @@ class Truth:
 
 @dataclass(frozen=True)
 class Trade:
-    """One day. Sold lines in the order of time: listing, channel, content (or -1), latent class, quantity."""
+    """One day. Sold lines in the order of time: listing, channel, content (or -1), latent class, quantity.
+
+    `traffic` is counted when asked for: days that are only run through for their refunds need none.
+    """
 
     day: int
     listing: np.ndarray
@@ -100,7 +103,7 @@ class Trade:
     latent: np.ndarray
     quantity: np.ndarray
     shown: Shown
-    traffic: Traffic
+    traffic: Callable[[], Traffic]
     on_hand: np.ndarray
     merchant_discount: np.ndarray
     platform_discount: np.ndarray
@@ -347,10 +350,20 @@ class Week:
             channel.append(through[each])
             content.append(by[each])
             latent.append(rng.random(len(each)) * mean[each] >= means[0][each])
-        traffic = self._traffic(
-            rng, visits, available, lines, wanted, shown, content_rows, boosted, boost_rows, impressions, bought
+        traffic = partial(
+            self._traffic,
+            day,
+            visits,
+            available,
+            lines,
+            wanted,
+            shown,
+            content_rows,
+            boosted,
+            boost_rows,
+            impressions,
+            bought,
         )
-
         sold_listing = np.concatenate(listing)
         shuffled = rng.permutation(len(sold_listing))
         sold_listing = sold_listing[shuffled]
@@ -511,7 +524,7 @@ class Week:
 
     def _traffic(
         self,
-        rng: np.random.Generator,
+        day: int,
         visits: np.ndarray,
         available: np.ndarray,
         lines: np.ndarray,
@@ -525,6 +538,7 @@ class Week:
     ) -> Traffic:
         """Who saw, opened and took into the cart: Poisson variables that add up, each at least the next."""
         p = self.market.world.parameters
+        rng = stream(p.seed, "traffic", day)
         seen = self.seen * available
         total = np.add.reduceat(seen, self.starts, axis=1)
         views = visits.sum(axis=0)[:, self.present] * p.demand.impressions_a_visit

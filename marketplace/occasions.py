@@ -168,9 +168,9 @@ def merchant_campaigns(world: World, month: int) -> Iterator[Campaign]:
     depth = np.round(rng.uniform(*p.campaigns.depth, len(runs)), 2)
     enters = rng.random(len(products.merchant)) < 0.5
     order = np.argsort(products.merchant, kind="stable")
-    owners = products.merchant[order]
+    edges = np.searchsorted(products.merchant[order], np.arange(len(merchants.tier) + 1))
     for number, merchant in enumerate(runs):
-        mine = order[np.searchsorted(owners, merchant) : np.searchsorted(owners, merchant, side="right")]
+        mine = order[edges[merchant] : edges[merchant + 1]]
         known = (products.launched[mine] < begin - 7) & (products.delisted[mine] > last[number]) & enters[mine]
         if known.any():
             yield Campaign(

@@ -261,7 +261,7 @@ def content_products(made: media.Contents) -> pa.Table:
 
 
 def traffic(week: Week, trade: Trade) -> pa.Table:
-    seen = trade.traffic
+    seen = trade.traffic()
     size = len(seen.listing)
     content = some(seen.content, content_ids(trade.shown.started, trade.shown.number))
     return pa.table(

@@ -14,7 +14,7 @@ from coldframe.errors import BadInputError
 from coldframe.paths import Workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import get_settings
-from landing.sources import open_source
+from landing.sources import marketplace, open_source
 from landing.steps import land
 from marketplace import truth
 from marketplace.delivery import EVENTS, STATES, found_deliveries
@@ -94,6 +94,25 @@ def test_without_a_path_the_installation_gets_a_marketplace_of_its_own(tmp_path:
     get_settings.cache_clear()
     assert offer.files == (tmp_path / "marketplace" / "parameters.yaml",)
     assert offer.suggested_as_of == date(2025, 9, 30)
+
+
+@pytest.mark.parametrize(("preset", "days"), [("calm", 28), ("dirty", None)])
+def test_a_large_marketplace_lands_in_pieces_unless_lines_come_late(
+    preset: str, days: int | None, tmp_path: Path
+) -> None:
+    folder = found_deliveries(tmp_path / "out", compose("large", preset)).folder
+    assert open_source("marketplace", folder).probe().piece_days == days
+
+
+def test_pieces_land_what_the_whole_does(
+    deliver: Callable[[str], Landed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, whole, folder = deliver("calm")
+    monkeypatch.setattr(marketplace, "_MANY_CUSTOMERS", 0)
+    pieces = _land(tmp_path, folder)
+    assert pieces.facts["tables"]["order_lines"] == whole.facts["tables"]["order_lines"]
+    mine, theirs = (rows(p, "traffic") for p in (Workspace(tmp_path, "marketplace"), place))
+    assert mine.equals(theirs)
 
 
 def test_the_plain_files_source_lands_the_same_folder(deliver: Callable[[str], Landed], tmp_path: Path) -> None:

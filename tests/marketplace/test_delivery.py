@@ -41,6 +41,17 @@ def test_a_day_alone_has_the_bytes_it_has_in_a_longer_run(day: date, preset: str
         assert {name for name in theirs if str(day) in name} == {name for name in mine if str(day) in name}
 
 
+def test_a_history_may_begin_on_any_day_of_the_week(tmp_path: Path, tiny: Parameters) -> None:
+    thursday = date(2024, 5, 16)
+    later = tiny.model_copy(update={"scale": tiny.scale.model_copy(update={"first_day": thursday})})
+    whole = deliver(tmp_path / "whole", later, (None, date(2024, 6, 2)))
+    alone = deliver(tmp_path / "alone", later, (date(2024, 6, 1), date(2024, 6, 2)))
+    assert hashes(alone.folder).items() <= hashes(whole.folder).items()
+    assert whole.file("order_lines", thursday).exists()
+    [(first,)] = duckdb.sql(f"select min(ordered_at) from '{whole.folder}/order_lines/*.parquet'").fetchall()
+    assert first.date() == thursday
+
+
 def test_gaps_are_filled_in_any_order(two_months: Deliveries, tiny: Parameters, tmp_path: Path) -> None:
     odd = deliver(tmp_path / "odd", tiny, (date(2024, 2, 20), LAST), (None, date(2024, 1, 9)), (None, LAST))
     assert hashes(odd.folder) == hashes(two_months.folder)

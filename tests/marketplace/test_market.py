@@ -89,7 +89,7 @@ def test_an_empty_shelf_loses_what_the_product_would_have_sold_alone(market: Mar
     mean = other.truth.lost[best]
     assert abs(one.quantity[organic].sum() - mean) < 5 * np.sqrt(mean * MEAN_QUANTITY) + 1
     assert not (other.listing == best).any()
-    assert not (other.traffic.listing == best).any()
+    assert not (other.traffic().listing == best).any()
 
 
 def test_first_come_first_served_when_the_last_units_go(week: Week) -> None:
@@ -102,7 +102,7 @@ def test_first_come_first_served_when_the_last_units_go(week: Week) -> None:
 
 def test_counts_of_traffic_contain_one_another(week: Week) -> None:
     for trade in week.days(MONDAY + 2):
-        seen = trade.traffic
+        seen = trade.traffic()
         assert (seen.impressions >= seen.clicks).all()
         assert (seen.clicks >= seen.carts).all()
         sold = np.bincount(trade.listing * 5 + trade.channel, minlength=5 * len(week.product))
