@@ -256,9 +256,8 @@ def plans(
         console.print("No plans yet. `coldframe run` or `coldframe decide` makes them.")
     elif not found:
         wanted = {"source": source, "kind": kind, "status": status}
-        console.print(
-            f"{len(everything)} plan{'s' * (len(everything) > 1)}, none with {', '.join(f'{k} {v}' for k, v in wanted.items() if v)}."
-        )
+        sought = ", ".join(f"{name} {value}" for name, value in wanted.items() if value)
+        console.print(f"{len(everything)} plan{'s' * (len(everything) > 1)}, none with {sought}.")
     else:
         console.print(plans_table(found))
     for plan in found:
@@ -371,7 +370,7 @@ def rollback(
 @app.command()
 def serve(
     source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
-    port: Annotated[int, typer.Option("--port", help="Port on the loopback interface.")] = 6566,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port on the loopback interface.")] = 6566,
 ) -> None:
     """Answer online look-ups of features (Feast's server) until Ctrl-C."""
     find_service("serve")(source=source or get_settings().source, port=port)

@@ -336,6 +336,13 @@ def test_approving_needs_a_name_and_a_reason(ledger: Ledger, draft: Make) -> Non
 # Services
 
 
+def test_a_port_that_cannot_be_is_refused(installation: Installation) -> None:
+    installation()
+    result = run("serve", "--port", "99999")
+    assert result.exit_code == 2
+    assert "65535" in result.stderr
+
+
 def test_rollback_serve_up_down_and_demo_are_handed_on(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,8 +14,9 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
+from feast.feature_server import FeastServeApplication
 
-from coldframe.errors import NotAvailableError
+from coldframe.errors import ConfigurationError, NotAvailableError
 from feature_repo.server import serve
 from feature_repo.steps import materialize
 
@@ -88,15 +89,37 @@ def test_a_server_answers_with_the_snapshots_features_and_with_the_next_ones_wit
 
         with pytest.raises(urllib.error.HTTPError, match="404"):
             ask(address, {"feature_service": "nothing", "entities": {"product_id": ["p3"]}})
+        for question, reason in (
+            ({"features": ["product_week:nothing"], "entities": {"product_id": ["p3"]}}, "Feature nothing not found"),
+            ({"features": ["units_4w"], "entities": {"product_id": ["p3"]}}, "Invalid feature reference"),
+            ({"feature_service": "serving_v1", "entities": {"sku": ["p3"]}}, "Missing join key values"),
+        ):
+            with pytest.raises(urllib.error.HTTPError, match="422") as refused:
+                ask(address, question)
+            assert reason in json.loads(refused.value.read())["detail"]
 
         features.publish([features.row("p3", units=300)])
         materialize(features.request())
         assert ask(address, by_service)["units_4w"]["values"] == [300, None, None, 300]
 
 
-def test_serving_before_the_first_materialization_names_the_missing_step(features: Any) -> None:
-    with pytest.raises(NotAvailableError, match="coldframe materialize"):
+def test_serving_before_the_first_materialization_names_the_missing_steps_in_their_order(features: Any) -> None:
+    with pytest.raises(NotAvailableError, match="land, transform, audit and materialize, in this order"):
+        serve("never_landed", 6566)
+    features.publish([features.row("a")])
+    with pytest.raises(NotAvailableError, match="Run `coldframe materialize --source"):
         serve(features.source, 6566)
+
+
+def test_a_port_somebody_else_has_is_named(features: Any) -> None:
+    features.publish([features.row("a")])
+    materialize(features.request())
+    with closing(socket.socket()) as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"Port {taken} on 127.0.0.1 .* --port"):
+            serve(features.source, taken)
 
 
 def test_the_server_listens_on_the_loopback_interface_only(features: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,8 +127,7 @@ def test_the_server_listens_on_the_loopback_interface_only(features: Any, monkey
     features.publish([features.row("a")])
     materialize(features.request())
     started: list[list[str]] = []
-    monkeypatch.setattr(os, "execvpe", lambda file, arguments, environment: started.append(arguments))
-    serve(features.source, 1234)
-    [command] = started
-    host, port = (command[command.index(flag) + 1] for flag in ("--host", "--port"))
-    assert (host, port) == ("127.0.0.1", "1234")
+    monkeypatch.setattr(FeastServeApplication, "run", lambda self: started.append(self.cfg.bind))
+    port = free_port()
+    serve(features.source, port)
+    assert started == [[f"127.0.0.1:{port}"]]
