@@ -111,10 +111,17 @@ def test_the_environment_follows_the_port_and_stays_on_loopback(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_whatever_ends_the_command_ends_airflow_even_if_nobody_reads_its_output(
-    settings: Settings, sleeper: Any, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    settings: Settings,
+    sleeper: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    number: signal.Signals,
 ) -> None:
     started = server(settings, Process.of(sleeper.pid))
     monkeypatch.setattr(airflow_server, "start", lambda *_: started)
+    # A shell starts what runs in its background with SIGINT ignored; what is ignored stays so.
+    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGHUP)}
+    request.addfinalizer(lambda: [signal.signal(each, handler) for each, handler in before.items()])
 
     def broken(_: str) -> None:
         raise BrokenPipeError
