@@ -110,8 +110,8 @@ def main(full: Path | None) -> None:
                 f"\nAll of large: {lines:,.0f} M order lines, {minutes:,.0f} minutes of one processor, "
                 f"{size * share * 2 / 1e9:,.0f} GB. That is extrapolated from both fortnights and not measured "
                 "(`--full-large FOLDER` does). Both lie outside the great campaigns, and their seconds are rather too "
-                "many: the later one's hold the three weeks before it, which are run through for their refunds, and the "
-                "state tables are written for each.\n"
+                "many: the later one's hold the three weeks before it, which are run through for their refunds, and "
+                "the state tables are written for each.\n"
             )
         quarantine(root)
 
