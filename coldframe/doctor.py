@@ -22,6 +22,7 @@ from typing import Literal
 import duckdb
 import psutil
 import yaml
+from croniter import croniter
 from packaging.requirements import InvalidRequirement, Requirement
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import read_metadata
@@ -30,7 +31,7 @@ from rich.text import Text
 from sqlalchemy import create_engine, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from coldframe import snapshots
+from coldframe import landed, snapshots
 from coldframe.errors import ColdframeError, ConfigurationError
 from coldframe.ledger import HEAD, schema_revision
 from coldframe.paths import Workspace
@@ -199,6 +200,21 @@ def home_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("ok", f"{free:.0f} GB are free")
 
 
+def schedules(settings: Settings) -> Iterator[Finding]:
+    """A time Airflow cannot read takes the whole DAG out of the list."""
+    wrong = [
+        f"COLDFRAME_{name.upper()} is {value!r}, which is no cron expression"
+        for name, value in (("daily_cron", settings.daily_cron), ("weekly_cron", settings.weekly_cron))
+        if not croniter.is_valid(value)
+    ]
+    for what in wrong:
+        yield Finding("fail", what, "Give minute, hour, day, month and weekday (UTC), such as '0 3 * * *'.")
+    if not wrong:
+        yield Finding(
+            "ok", f"daily lands at '{settings.daily_cron}', weekly retrains at '{settings.weekly_cron}' (UTC)"
+        )
+
+
 def ledger(settings: Settings) -> Iterator[Finding]:
     url = settings.resolved_ledger_url
     if _absent(url):
@@ -288,9 +304,11 @@ def airflow_processes(settings: Settings) -> Iterator[Finding]:
 
 
 def landed_facts(workspace: Workspace, deep: bool) -> Iterator[Finding]:
-    tables = sorted(p.parent.name for p in workspace.landed.glob("*/_schema.parquet"))
-    if tables:
-        yield Finding("ok", f"{workspace.source}: {len(tables)} tables have landed")
+    # Each table of the contract has a schema file; only those the source delivered have a version.
+    tables = [p.parent.name for p in workspace.landed.glob("*/_schema.parquet")]
+    delivered = sum(any(landed.versions(workspace, table)) for table in tables)
+    if delivered:
+        yield Finding("ok", f"{workspace.source}: {delivered} of the contract's {len(tables)} tables have landed")
     else:
         yield Finding(
             "warn", f"{workspace.source}: nothing has landed", f"coldframe land --source {workspace.source} …"
@@ -408,7 +426,7 @@ INSTALLATION: tuple[Callable[[], Iterator[Finding]], ...] = (
     loopback,
     browser,
 )
-HOME = (home_folder, ledger, mlflow, airflow_database, airflow_processes)
+HOME = (home_folder, schedules, ledger, mlflow, airflow_database, airflow_processes)
 SOURCE = (landed_facts, warehouse, scratch, snapshot, online_features)
 
 

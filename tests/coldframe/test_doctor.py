@@ -16,7 +16,7 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from coldframe import cli, doctor, snapshots
+from coldframe import cli, doctor, landed, snapshots
 from coldframe.doctor import Finding, examine
 from coldframe.ledger import Ledger
 from coldframe.paths import Workspace
@@ -173,6 +173,12 @@ def test_a_home_that_cannot_be_written_fails(settings: Settings, monkeypatch: py
     assert "cannot be written: read-only" in finding.what
 
 
+def test_a_schedule_airflow_cannot_read_fails(settings: Settings) -> None:
+    assert only(doctor.schedules(settings)).level == "ok"
+    finding = only(doctor.schedules(settings.model_copy(update={"daily_cron": "every day"})))
+    assert (finding.level, finding.what) == ("fail", "COLDFRAME_DAILY_CRON is 'every day', which is no cron expression")
+
+
 @pytest.mark.parametrize(("free", "level"), [(0.1, "fail"), (1.0, "warn"), (50.0, "ok")])
 def test_a_disk_that_fills_up_is_found(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, free: float, level: str
@@ -276,7 +282,12 @@ def test_a_source_without_landed_tables_is_warned_of(workspace: Workspace) -> No
     assert only(doctor.landed_facts(workspace, deep=False)).mend == "coldframe land --source shop …"
     (workspace.landed / "products").mkdir(parents=True)
     (workspace.landed / "products" / "_schema.parquet").touch()
-    assert only(doctor.landed_facts(workspace, deep=False)).what == "shop: 1 tables have landed"
+    assert only(doctor.landed_facts(workspace, deep=False)).level == "warn", "a schema alone holds no fact"
+    (workspace.landed / "coupons").mkdir()
+    (workspace.landed / "coupons" / "_schema.parquet").touch()
+    landed.partition(workspace, "products", None).path.touch()
+    found = only(doctor.landed_facts(workspace, deep=False))
+    assert (found.level, found.what) == ("ok", "shop: 1 of the contract's 2 tables have landed")
 
 
 def test_a_warehouse_held_by_another_process_is_named_with_that_process(workspace: Workspace) -> None:
