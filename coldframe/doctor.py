@@ -22,7 +22,7 @@ from typing import Literal
 import duckdb
 import psutil
 import yaml
-from croniter import croniter
+from croniter import croniter  # type: ignore[import-untyped]
 from packaging.requirements import InvalidRequirement, Requirement
 from pyarrow.lib import ArrowException
 from pyarrow.parquet import read_metadata
