@@ -94,6 +94,12 @@ CASES = (
         ),
     ),
     Case("m5", "m5", date(2016, 4, 24), (Total("units", "select sum(quantity) from order_lines", "65,695,409"),)),
+    Case(
+        "marketplace",
+        None,
+        date(2025, 12, 31),
+        (Total("lines (as `coldframe simulate` counts them)", "select count(*) from order_lines", "1,013,170"),),
+    ),
 )
 
 
