@@ -104,8 +104,12 @@ def _main(
 # Requests
 
 
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _option(name: str, field: FieldInfo) -> inspect.Parameter:
-    flag = f"--{name.replace('_', '-')}"
+    flag = _flag(name)
     explained = {
         "source": "Source to land (default: COLDFRAME_SOURCE).",
         "as_of": "Last day the run may know of (UTC, inclusive); required.",
@@ -113,7 +117,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
         "must_keep": "Product that stays whatever it is worth; may be repeated.",
         "must_drop": "Product that goes whatever it is worth; may be repeated.",
     }
-    shown = field.description or explained[name]
+    shown = (field.description or explained[name]).replace("None:", "default:")
     if field.default not in (None, (), False) and not field.is_required():
         shown = f"{shown} (default: {field.default})"
     if field.annotation is bool:
@@ -150,7 +154,7 @@ def _request(values: dict[str, Any]) -> Request:
         given["path"] = Path(given["path"]).expanduser().resolve()
     if "as_of" not in given:
         given["as_of"] = _suggested_as_of(source, given["path"])
-    return parse_request(given)
+    return parse_request(given, called=_flag)
 
 
 def _suggested_as_of(source: str, path: Path | None) -> date:
@@ -360,7 +364,11 @@ def rollback(
 ) -> None:
     """Make the previous champion of a model serve again."""
     chosen = source or get_settings().source
-    release = find_service("rollback")(workspace(chosen), model, by, why)
+    where = workspace(chosen)
+    if model not in (known := sorted(folder.name for folder in where.releases.glob("*/"))):
+        shown = ", ".join(known) or "none yet; `coldframe train` makes them"
+        raise ConfigurationError(f"{chosen} has no model {model!r}. Known: {shown}.")
+    release = find_service("rollback")(where, model, by, why)
     open_console().print(f"{model} of {chosen} is served by release {release.id} again.")
 
 

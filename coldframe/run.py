@@ -80,15 +80,18 @@ class StepResult(BaseModel):
 Step = Callable[[Request], StepResult]
 
 
-def parse_request(values: Mapping[str, Any]) -> Request:
-    """A request from a form or an event.
+def parse_request(values: Mapping[str, Any], called: Callable[[str], str] = str) -> Request:
+    """A request from a command, a form or an event. `called` is how a field is called there, for the message.
 
     Raises ConfigurationError naming each field that does not fit, or the season that is over by the as-of.
     """
     try:
         request = Request.model_validate({k: v for k, v in values.items() if v not in (None, "")})
     except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{'.'.join([called(str(e['loc'][0])), *map(str, e['loc'][1:])])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise ConfigurationError("The request does not fit:\n  " + "\n  ".join(lines)) from error
     seasons.check(request.season, request.as_of)
     return request

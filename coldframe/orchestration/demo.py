@@ -258,4 +258,4 @@ def _leave(server: Server, console: Console) -> None:
         return
     console.print("Airflow stays up; Ctrl-C stops it.")
     with suppress(KeyboardInterrupt):
-        watch(server)
+        watch(server, get_settings())

@@ -240,11 +240,16 @@ def stop(server: Server, settings: Settings) -> None:
     _pidfile(settings).unlink(missing_ok=True)
 
 
-def watch(server: Server) -> None:
-    """Returns never; raises ColdframeError with the tail of its log when a component ends."""
-    while True:
-        _complain_about_lost(server)
+def watch(server: Server, settings: Settings) -> None:
+    """Returns when `down` stops the server; raises ColdframeError with the tail of its log when a component ends."""
+    while not (lost := server.lost()):
         time.sleep(1)
+    try:
+        if json.loads(_pidfile(settings).read_text()).get("stopping"):
+            return
+    except FileNotFoundError:
+        return
+    raise ColdframeError(_obituary(server, lost))
 
 
 @contextmanager
@@ -289,7 +294,8 @@ def up(say: Say = print) -> None:
                 say("It belongs to another `coldframe up` or `demo`; stop it there or with `coldframe down`.")
                 return
             say("Ctrl-C stops it.")
-            watch(server)
+            watch(server, settings)
+            say("`coldframe down` stopped it.")
     except KeyboardInterrupt:
         return
 
@@ -301,6 +307,8 @@ def down(say: Say = print) -> None:
     if server is None:
         say("Airflow is not running.")
         return
+    # Whoever watches it should not take this for a failure.
+    _write(server, settings, stopping=True)
     stop(server, settings)
     say(f"Stopped Airflow at {server.url}.")
 
@@ -394,11 +402,6 @@ def _give_up(server: Server, settings: Settings, message: str) -> None:
     raise ColdframeError(message)
 
 
-def _complain_about_lost(server: Server) -> None:
-    if lost := server.lost():
-        raise ColdframeError(_obituary(server, lost))
-
-
 def _obituary(server: Server, lost: list[str]) -> str:
     logs = {name: server.log(name) for name in lost}
     return "\n".join(f"Airflow's {name} has ended. End of {log}:\n{_tail(log)}" for name, log in logs.items())
@@ -446,8 +449,8 @@ def _pidfile(settings: Settings) -> Path:
     return settings.home / "airflow" / "server.json"
 
 
-def _write(server: Server, settings: Settings) -> None:
-    record: dict[str, Any] = asdict(server) | {"home": str(server.home)}
+def _write(server: Server, settings: Settings, stopping: bool = False) -> None:
+    record: dict[str, Any] = asdict(server) | {"home": str(server.home), "stopping": stopping}
     del record["reused"]
     _pidfile(settings).write_text(json.dumps(record))
 

@@ -132,11 +132,12 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--as-of", "yesterday"), "as_of: "),
-        (("--as-of", "2017"), "is not a date like 2017-09-30"),
-        (("--as-of", "2017-09-30", "--options", "0"), "options: "),
-        (("--as-of", "2017-09-30", "--objective", "fame"), "objective: "),
-        (("--as-of", "2017-09-30", "--source", "My Shop"), "source: "),
+        (("--as-of", "yesterday"), "--as-of: "),
+        (("--as-of", "2017"), "--as-of: '2017' is not a date like 2017-09-30"),
+        (("--as-of", "2017-09-30", "--options", "0"), "--options: "),
+        (("--as-of", "2017-09-30", "--horizon-weeks", "99"), "--horizon-weeks: "),
+        (("--as-of", "2017-09-30", "--objective", "fame"), "--objective: "),
+        (("--as-of", "2017-09-30", "--source", "My Shop"), "--source: "),
         (("--as-of", "2017-09-30", "--season", "2017-Q3"), "Season 2017-Q3 ended on 2017-09-30"),
     ],
 )
@@ -360,6 +361,9 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
     monkeypatch.setattr(server, "up", service("up"))
     monkeypatch.setattr(server, "down", service("down"))
     monkeypatch.setattr(demo, "demo", service("demo"))
+    (home / "sources" / "shop" / "releases" / "growth").mkdir(parents=True)
+    unknown = run("rollback", "nosuch", "--by", "ann", "--why", "worse")
+    assert (unknown.exit_code, "shop has no model 'nosuch'. Known: growth." in unknown.stderr) == (2, True)
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0

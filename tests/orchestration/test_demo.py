@@ -128,7 +128,7 @@ def started(installation: Any, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         noted.append("left")
 
     monkeypatch.setattr(demo, "kept", kept)
-    monkeypatch.setattr(demo, "watch", lambda _: noted.append("stayed up"))
+    monkeypatch.setattr(demo, "watch", lambda *_: noted.append("stayed up"))
     return noted
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import Any
 
 import psutil
@@ -76,11 +77,24 @@ def test_stopping_ends_children_and_grandchildren(settings: Settings) -> None:
 
 def test_a_component_that_ends_is_reported_with_the_end_of_its_log(settings: Settings, sleeper: Any) -> None:
     dead = server(settings, Process.of(sleeper.pid))
+    airflow_server._write(dead, settings)
     dead.log("scheduler").write_text("line 1\nno space left on device\n")
     sleeper.kill()
     sleeper.wait()
     with pytest.raises(ColdframeError, match=r"(?s)scheduler has ended.*no space left on device"):
-        airflow_server.watch(dead)
+        airflow_server.watch(dead, settings)
+
+
+def test_a_server_that_down_stops_from_another_shell_has_not_failed(settings: Settings, sleeper: Any) -> None:
+    watched = server(settings, Process.of(sleeper.pid))
+    airflow_server._write(watched, settings)
+    reaper = threading.Thread(target=sleeper.wait)
+    reaper.start()
+    airflow_server.down(lambda _: None)
+    reaper.join()
+    airflow_server.watch(watched, settings)
+    airflow_server._write(watched, settings, stopping=True)
+    airflow_server.watch(watched, settings)
 
 
 def test_a_taken_port_is_left_to_whoever_has_it(settings: Settings) -> None:
