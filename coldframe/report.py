@@ -144,7 +144,9 @@ def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> R
 
 def _head(plan: Plan) -> list[RenderableType]:
     title = Text(f"{plan.kind.capitalize()} plan {plan.plan_id} ({plan.status})", style="bold")
-    origin = f"{plan.source}, season {plan.season}, as of {plan.as_of}, valid {plan.valid_from} … {plan.valid_until}"
+    days = str(plan.valid_from) if plan.valid_from == plan.valid_until else f"{plan.valid_from} … {plan.valid_until}"
+    season = "" if plan.season in days else f"season {plan.season}, "
+    origin = f"{plan.source}, {season}as of {plan.as_of}, valid {days}"
     made_from = ", ".join([f"snapshot {plan.snapshot_id}", *(f"{k} {v}" for k, v in sorted(plan.release_ids.items()))])
     return [title, Text(f"{origin}; from {made_from}")]
 

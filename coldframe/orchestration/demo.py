@@ -35,6 +35,7 @@ PLACES = {
     "transform": ("transform", "dbt.dbt_producer_watcher"),
     "publish": ("transform", "publish"),
 } | {name: (name, name) for name in ("materialize", "forecast", "growth", "assortment", "incubation")}
+OTHERS = {"marketplace": "simulated, its truth is known", "complete_journey": "real groceries"}
 LAST = ("assortment", "incubation")
 # A DAG that should follow another does so within a second or two; far beyond that something is paused or broken.
 PATIENCE = 90
@@ -240,6 +241,8 @@ def _plans(request: Request, told: Mapping[str, Told], console: Console) -> None
         plan = ledger.plan(told[name].result["facts"]["plan_id"])
         show_plan(console, ledger, plan, ROWS, actuals=True, path=request.path)
     console.print(f"More rows: .venv/bin/coldframe show --source {request.source} --limit 20")
+    other = "complete_journey" if request.source == "marketplace" else "marketplace"
+    console.print(f"Another shop: make demo SOURCE={other} ({OTHERS[other]})")
 
 
 def _addresses(server: Server, settings: Settings, told: Mapping[str, Told], console: Console) -> None:
