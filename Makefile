@@ -63,7 +63,7 @@ test: lint docs unit ## everything CI runs
 
 .PHONY: unit
 unit: install-dev ## the tests alone (make unit ARGS="tests/landing -k negative")
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: install-dev ## ruff, mypy, import rules, sqlfluff
