@@ -44,6 +44,9 @@ def boosted_trees(history: Panel, rows: Ints, horizon: int) -> Floats:
         return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
     groups = _Groups(history)
     features, target = _training_rows(history, groups, horizon)
+    if not target.any():
+        # A shop that stood still after its only sales: every origin saw units before it and none after it.
+        return np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
     # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
     features[:, np.isnan(features).all(axis=0)] = 0.0
     model = HistGradientBoostingRegressor(

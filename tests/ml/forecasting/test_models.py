@@ -117,6 +117,14 @@ def test_in_a_long_history_of_young_series_the_trees_do_without_last_year(panel:
     assert np.isfinite(forecast("hgb", panel(units))).all()
 
 
+def test_a_shop_that_stood_still_after_its_only_sales_teaches_the_trees_nothing(panel: Callable[..., Panel]) -> None:
+    """Olist sold 300 orders in October 2016 and one more before the new year."""
+    units = np.zeros((30, 20))
+    units[:, 7] = np.arange(30)
+    forecast = boosting.boosted_trees(panel(units), np.arange(30), 4)
+    assert np.array_equal(forecast, np.repeat(scale(units)[:, None], 4, axis=1))
+
+
 def test_the_scale_of_a_young_series_is_drawn_towards_the_others(panel: Callable[..., Panel]) -> None:
     units = np.full((3, 20), 2.0)
     units[0, :-1], units[0, -1] = np.nan, 20.0
