@@ -5,11 +5,13 @@ thirteen weeks lie between the last launch it learned from and the first it is j
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
+from coldframe.settings import get_settings
 from ml.growth.data import QUARTER
 from ml.growth.decide import BASE_RATE
 from ml.growth.model import METHODS, RULE_METHOD, Fitted, calibrate, fit
@@ -34,10 +36,15 @@ def validate(known: pd.DataFrame, methods: Sequence[str] = (*METHODS, BASE_RATE)
     # Every second week where there are enough: neighbouring weeks share most of their launches.
     folds = judged[-2 * FOLDS + 1 :: 2] if len(judged) >= 2 * FOLDS else judged[-FOLDS:]
     parts = []
+    with ThreadPoolExecutor(get_settings().threads) as pool:
+        by_fold = pool.map(
+            lambda fold: fit(fold[0], known[known["scored_week"] <= fold[1] - pd.Timedelta(weeks=QUARTER)]),
+            [(method, week) for method in methods for week in folds],
+        )
     for method in methods:
         seen: list[pd.DataFrame] = []
         for week in folds:
-            fitted: Fitted = fit(method, known[known["scored_week"] <= week - pd.Timedelta(weeks=QUARTER)])
+            fitted: Fitted = next(by_fold)
             part = known.loc[
                 known["scored_week"] == week, ["scored_week", "product_id", "category", "label", "units_so_far"]
             ].copy()
