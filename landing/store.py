@@ -176,14 +176,16 @@ def _write(
         )
         return {None: path}
     wanted = ", ".join(quote(day) for day in days)
+    # A folder of its own, because DuckDB empties it and the schema lies in the other one.
+    parts = folder / "days"
     connection.execute(
         f"""
         copy (
             select *, {_day(table)} as _day from accepted_{table.name} where _day in ({wanted}) order by _day, {key}
-        ) to {quote(folder)} (format parquet, compression zstd, partition_by (_day), overwrite true)
+        ) to {quote(parts)} (format parquet, compression zstd, partition_by (_day), overwrite true)
         """
     )
     written = {}
     for day in days:
-        [written[day]] = (folder / f"_day={day}").glob("*.parquet")
+        [written[day]] = (parts / f"_day={day}").glob("*.parquet")
     return written

@@ -160,6 +160,20 @@ def test_a_day_without_rows_amid_the_delivery_is_emptied_for_later_runs_only(fol
     assert shop.land(folder, as_of=LATER, force=True).facts["written"] == 0
 
 
+def test_a_correction_may_empty_one_day_and_write_others(folder: Path, shop: Any) -> None:
+    shop.land(folder, as_of=THREE)
+    remove_day(folder, TWO)
+    change(folder, SHOP_TWO, SHOP_NINE)
+    path = folder / "order_lines.csv"
+    path.write_text(path.read_text() + "o04-1,1,2024-01-04 12:00:00,c1,p1,north,shop,2,5.00,0,0,completed\n")
+    shop.land(folder, as_of=LATER)
+    assert known(shop) == {str(ONE): [str(ONE), str(LATER)], str(TWO): [str(TWO), str(LATER)]} | {
+        str(day): [str(day)] for day in (THREE, date(2024, 1, 4))
+    }
+    assert len(shop.rows("order_lines", LATER)) == 51
+    assert len(shop.rows("order_lines", THREE)) == 75
+
+
 def test_days_a_delivery_does_not_cover_stay(folder: Path, shop: Any) -> None:
     shop.land(folder, as_of=THREE)
     remove_day(folder, ONE)
