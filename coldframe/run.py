@@ -6,12 +6,12 @@ The same `Request` comes from the command line, from an Airflow form and from an
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from coldframe import seasons
 from coldframe.errors import ConfigurationError
@@ -63,6 +63,14 @@ class Request(BaseModel):
             raise ValueError(f"{value!r} is not a date like 2017-09-30")
         return value
 
+    @field_validator("start")
+    @classmethod
+    def _not_after_the_end(cls, value: date | None, info: ValidationInfo) -> date | None:
+        as_of = info.data.get("as_of")
+        if value is not None and as_of is not None and value > as_of:
+            raise ValueError(f"{value} is after the as-of ({as_of}), so there is no day to land")
+        return value
+
 
 class StepResult(BaseModel):
     """What a step did, for people and the ledger. `facts` are numbers and short texts; `links` are paths or URLs."""
@@ -83,7 +91,8 @@ Step = Callable[[Request], StepResult]
 def parse_request(values: Mapping[str, Any], called: Callable[[str], str] = str) -> Request:
     """A request from a command, a form or an event. `called` is how a field is called there, for the message.
 
-    Raises ConfigurationError naming each field that does not fit, or the season that is over by the as-of.
+    Raises ConfigurationError naming each field that does not fit, or the season that is over by the as-of. Here, where
+    people and schedules come in, an as-of after today is refused as well; steps themselves know no clock.
     """
     try:
         request = Request.model_validate({k: v for k, v in values.items() if v not in (None, "")})
@@ -93,8 +102,18 @@ def parse_request(values: Mapping[str, Any], called: Callable[[str], str] = str)
             for e in error.errors()
         ]
         raise ConfigurationError("The request does not fit:\n  " + "\n  ".join(lines)) from error
+    today = _today()
+    if request.as_of > today:
+        raise ConfigurationError(
+            f"{called('as_of')}: {request.as_of} is after today ({today}, UTC), of which nobody can know. Give {today} "
+            "or a day before."
+        )
     seasons.check(request.season, request.as_of)
     return request
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _find(group: str, name: str) -> Any:

@@ -25,7 +25,7 @@ from coldframe.settings import Settings, get_settings
 from landing import store
 from landing.contract import TABLES, VERSION, Kind, Table
 from landing.sources import Offer, Source, open_source
-from landing.validate import Checked, Limits, check, excess, merge
+from landing.validate import Checked, Limits, check, excess, merge, most_frequent
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +126,7 @@ def _check(
 ) -> list[_Table]:
     """Checks every table and writes to scratch what differs from what is landed; nothing landed is touched."""
     settled = request.as_of < store.latest_known(place, TABLES)
+    adapter = f"The adapter of {request.source!r}"
     results = []
     for table in (t for t in TABLES if t.name in offer.tables):
         checks, staged, quarantines = [], [], []
@@ -140,7 +141,8 @@ def _check(
                 currency=offer.currency or settings.currency,
             )
             folder = scratch / table.name / str(number)
-            checks.append(check(connection, table, source.read(connection, table.name, first, last), limits))
+            query = _query(connection, source, table, first, last, adapter)
+            checks.append(check(connection, table, query, limits, adapter))
             staged.append(store.stage(connection, place, table, request.as_of, first, last, settled, folder))
             quarantines.append(store.write_quarantine(connection, table, folder))
             if table.kind is Kind.EVENTS:
@@ -160,6 +162,19 @@ def _check(
             )
         )
     return results
+
+
+def _query(
+    connection: duckdb.DuckDBPyConnection, source: Source, table: Table, first: date | None, last: date, adapter: str
+) -> str:
+    try:
+        return source.read(connection, table.name, first, last)
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise BadInputError(
+            f"{adapter} cannot read {table.name}. Nothing was landed. Mend the adapter, or what it reads. {error}"
+        ) from error
 
 
 def _refuse(place: Workspace, tables: list[_Table], request: Request, settings: Settings) -> None:
@@ -240,19 +255,25 @@ def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bo
             quarantined=facts["quarantined"],
             reasons=facts["reasons"],
         )
-    sums = {key: sum(facts[key] for facts in tables.values()) for key in ("read", "accepted", "quarantined", "written")}
+    counts = ("read", "accepted", "quarantined", "later", "earlier", "written")
+    sums = {key: sum(facts[key] for facts in tables.values()) for key in counts}
+    left_out = "".join(
+        f", {sums[key]:,} {side} left out"
+        for key, side in (("later", f"after {request.as_of}"), ("earlier", f"before {request.start}"))
+        if sums[key]
+    )
     written = "nothing written" if reused or not sums["written"] else f"{sums['written']:,} days or tables written"
     warnings = list(record["warnings"])
     for name, facts in tables.items():
         if facts["quarantined"]:
-            worst = sorted(facts["reasons"].items(), key=lambda item: (-item[1], item[0]))[:3]
-            listed = "; ".join(f"{reason} ({rows:,})" for reason, rows in worst)
-            warnings.append(f"{name}: {facts['quarantined']:,} rows in quarantine: {listed}")
+            rows = f"{facts['quarantined']:,} row{'s' * (facts['quarantined'] > 1)}"
+            warnings.append(f"{name}: {rows} in quarantine. {most_frequent(facts['reasons'])}")
     return StepResult(
         step="land",
         summary=(
-            f"{sums['read']:,} rows of {len(tables)} tables read up to {request.as_of}: {sums['accepted']:,} accepted, "
-            f"{sums['quarantined']:,} in quarantine; {written}"
+            f"{sums['read'] + sums['later'] + sums['earlier']:,} rows of {len(tables)} tables read as of "
+            f"{request.as_of}: {sums['accepted']:,} accepted, {sums['quarantined']:,} in quarantine{left_out}; "
+            f"{written}"
         ),
         reused=reused,
         warnings=tuple(warnings),
@@ -263,7 +284,11 @@ def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bo
 
 def _warn_of_change(place: Workspace, offer: Offer, record: dict[str, Any], path: Path | None) -> Iterable[str]:
     if record and record["path"] != str(path or ""):
-        yield f"This source was landed from {record['path']} before; days that {path} does not cover stay."
+        yield (
+            f"This source was landed from {record['path'] or 'its own place'} before; days that {path} does not cover "
+            "stay. That is right for another delivery of one shop. If it is another shop, the two are mixed now: "
+            f"delete {place.root}, and land each with a COLDFRAME_HOME of its own."
+        )
     for table in TABLES:
         if table.name not in offer.tables and any(landed.versions(place, table.name)):
             yield f"{table.name} was landed before and is not offered any more; what was landed stays."

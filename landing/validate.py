@@ -6,7 +6,7 @@ wrong number in a plan; a check too many empties a shop.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -75,24 +75,31 @@ class Checked:
     earlier: int
     reasons: dict[str, int]
 
-    @property
-    def top_reasons(self) -> dict[str, int]:
-        return dict(sorted(self.reasons.items(), key=lambda item: (-item[1], item[0]))[:3])
 
-
-def check(connection: duckdb.DuckDBPyConnection, table: Table, query: str, limits: Limits) -> Checked:
+def check(
+    connection: duckdb.DuckDBPyConnection, table: Table, query: str, limits: Limits, adapter: str = "The adapter"
+) -> Checked:
     """Splits the rows of `query`. Tables that `table` refers to must have been checked on this connection before.
 
-    Raises BadInputError if two files hold the same key (nobody can say which file is right) or if amounts are in
-    several currencies and nobody said which is the shop's, and ColdframeError if
-    the adapter leaves out a column that must be there.
+    Raises BadInputError if two files hold the same key (nobody can say which file is right), if amounts are in
+    several currencies and nobody said which is the shop's, or if the query fails, and ColdframeError if
+    the adapter leaves out a column that must be there. `adapter` is how both sentences begin.
     """
     run = connection.execute
-    run(f"create or replace temp table delivered as select row_number() over () as _row, * from ({query})")
+    try:
+        run(f"create or replace temp table delivered as select row_number() over () as _row, * from ({query})")
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        said = str(error).partition("\n\n")[0].strip()
+        raise BadInputError(
+            f"{adapter} gives a query for {table.name} that DuckDB cannot run. Nothing was landed. Mend the query in "
+            f"the adapter, or what it reads. {said}"
+        ) from error
     types = {str(name): str(kind) for name, kind, *_ in run("describe delivered").fetchall()}
     missing = [c.name for c in table.columns if c.name not in types and not c.nullable]
     if missing:
-        raise ColdframeError(f"The adapter delivers {table.name} without {', '.join(missing)}. Mend the adapter.")
+        raise ColdframeError(f"{adapter} delivers {table.name} without {', '.join(missing)}. Mend the adapter.")
     file = "source_file" if "source_file" in types else "cast(null as varchar)"
     unreadable = "unreadable" if "unreadable" in types else "cast(null as varchar)"
     refused = "refused" if "refused" in types else "cast(null as varchar)"
@@ -340,8 +347,9 @@ def merge(pieces: Sequence[Checked]) -> Checked:
         read=sum(p.read for p in pieces),
         accepted=sum(p.accepted for p in pieces),
         quarantined=sum(p.quarantined for p in pieces),
-        later=sum(p.later for p in pieces),
-        earlier=sum(p.earlier for p in pieces),
+        # A piece takes the days of those before it for earlier, and of those after it for later.
+        later=pieces[-1].later,
+        earlier=pieces[0].earlier,
         reasons=dict(reasons),
     )
 
@@ -350,8 +358,16 @@ def excess(checked: Checked, share: float) -> str | None:
     """Why a table as a whole is refused: more than `share` of its rows would go to the quarantine. None: it is fit."""
     if not checked.read or checked.quarantined <= share * checked.read:
         return None
-    reasons = "; ".join(f"{reason} ({rows:,})" for reason, rows in checked.top_reasons.items())
     return (
         f"{checked.table}: {checked.quarantined:,} of {checked.read:,} rows ({checked.quarantined / checked.read:.1%}) "
-        f"break the contract, more than COLDFRAME_MAX_QUARANTINE_SHARE={share:g} allows. Most frequent: {reasons}."
+        f"break the contract, more than COLDFRAME_MAX_QUARANTINE_SHARE={share:g} allows. "
+        f"{most_frequent(checked.reasons)}."
     )
+
+
+def most_frequent(reasons: Mapping[str, int]) -> str:
+    """The three reasons that most rows have, with their rows, and how many other reasons there are."""
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    others = len(ranked) - 3
+    more = f"; and {others} more reason{'s' * (others > 1)}" if others > 0 else ""
+    return "Most frequent: " + "; ".join(f"{reason} ({rows:,})" for reason, rows in ranked[:3]) + more

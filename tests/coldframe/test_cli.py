@@ -139,6 +139,8 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
         (("--as-of", "2017-09-30", "--objective", "fame"), "--objective: "),
         (("--as-of", "2017-09-30", "--source", "My Shop"), "--source: "),
         (("--as-of", "2017-09-30", "--season", "2017-Q3"), "Season 2017-Q3 ended on 2017-09-30"),
+        (("--as-of", "2017-09-30", "--start", "2017-10-01"), "--start: 2017-10-01 is after the as-of (2017-09-30)"),
+        (("--as-of", "9999-01-01"), "--as-of: 9999-01-01 is after today ("),
     ],
 )
 def test_a_request_that_does_not_fit_is_refused_by_field_before_anything_runs(
@@ -148,6 +150,14 @@ def test_a_request_that_does_not_fit_is_refused_by_field_before_anything_runs(
     assert result.exit_code == 2
     assert message in result.output
     assert asked == []
+
+
+def test_the_as_of_may_be_today_and_no_later(asked: list[tuple[str, Request]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coldframe.run._today", lambda: date(2017, 9, 30))
+    assert run("land", "--as-of", "2017-09-30").exit_code == 0
+    refused = run("land", "--as-of", "2017-10-01")
+    assert "after today (2017-09-30, UTC), of which nobody can know. Give 2017-09-30 or a day before" in refused.output
+    assert len(asked) == 1
 
 
 def test_without_an_as_of_the_day_the_source_suggests_is_taken_and_told(asked: list[tuple[str, Request]]) -> None:

@@ -240,7 +240,7 @@ def test_a_bad_row_is_quarantined_with_its_reasons_and_the_good_ones_land(
     assert len(shop.rows(case.table)) == case.accepted
     counts = result.facts["tables"][case.table]
     assert (counts["accepted"], counts["quarantined"]) == (case.accepted, 1)
-    assert any(case.table in w and "1 rows in quarantine" in w for w in result.warnings)
+    assert any(case.table in w and "1 row in quarantine" in w for w in result.warnings)
 
 
 def test_the_quarantine_keeps_the_original_values_and_says_where_they_stood(folder: Path, shop: Any) -> None:

@@ -258,9 +258,24 @@ def test_landing_under_another_version_of_the_contract_is_refused(folder: Path, 
 def test_another_folder_for_the_same_source_is_told(folder: Path, shop: Any, tmp_path: Path) -> None:
     shop.land(folder)
     shutil.copytree(folder, tmp_path / "other")
-    assert any(
-        w.startswith(f"This source was landed from {folder} before") for w in shop.land(tmp_path / "other").warnings
-    )
+    [told] = shop.land(tmp_path / "other").warnings
+    assert told.startswith(f"This source was landed from {folder} before")
+    assert f"delete {shop.workspace.root}, and land each with a COLDFRAME_HOME of its own" in told
+
+
+def test_the_summary_accounts_for_rows_after_the_as_of_and_before_the_start(folder: Path, shop: Any) -> None:
+    change(folder, SHOP_TWO, SHOP_TWO.replace("p3", "nowhere"))
+    said = shop.land(folder, as_of=TWO).summary
+    assert "160 rows of 4 tables read as of 2024-01-02: 134 accepted, 1 in quarantine, 25 after 2024-01-02 left" in said
+    said = shop.land(folder, as_of=TWO, start=TWO).summary
+    assert "110 accepted, 0 in quarantine, 25 after 2024-01-02 left out, 25 before 2024-01-02 left out;" in said
+
+
+def test_the_warning_of_refused_rows_says_how_many_reasons_it_does_not_list(folder: Path, shop: Any) -> None:
+    change(folder, SHOP_TWO + ",5.00,0.50,0,completed", "o01-3,x,soon,c3,nowhere,north,shop,none,5.00,0.50,0,done")
+    [told] = shop.land(folder).warnings
+    assert told.startswith("order_lines: 1 row in quarantine. Most frequent: line_number is not a whole number (1); ")
+    assert told.endswith("; and 2 more reasons")
 
 
 def test_the_path_in_the_settings_is_that_of_the_source_in_the_settings(
@@ -289,6 +304,23 @@ def test_a_source_that_lacks_a_required_table_is_refused(folder: Path, shop: Any
     assert "files" in ADAPTERS
 
 
+@pytest.mark.parametrize(("query", "said"), [("select nothing from till", "till"), ("slect 1", "syntax error")])
+def test_a_query_of_an_adapter_that_duckdb_cannot_run_is_said_to_be_the_adapters(
+    query: str, said: str, folder: Path, shop: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Files, "read", lambda self, connection, table, first, last: query)
+    with pytest.raises(BadInputError, match=r"adapter of 'files' gives a query for merchants that DuckDB.*" + said):
+        shop.land(folder)
+
+
+def test_what_duckdb_refuses_an_adapter_while_it_reads_is_said_to_be_the_adapters(
+    folder: Path, shop: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(Files, "read", lambda self, connection, *_: connection.execute("from till"))
+    with pytest.raises(BadInputError, match=r"adapter of 'files' cannot read merchants.*Mend the adapter.*till"):
+        shop.land(folder)
+
+
 def test_a_source_read_in_pieces_lands_the_same_bytes_and_counts(folder: Path, shop: Any, monkeypatch: Any) -> None:
     change(folder, "p3,north,shop,2", "p3,north,shop,-2", times=2)
     whole = shop.land(folder)
@@ -301,7 +333,7 @@ def test_a_source_read_in_pieces_lands_the_same_bytes_and_counts(folder: Path, s
     probe = Files.probe
     monkeypatch.setattr(Files, "probe", in_pieces)
     pieces = shop.land(folder)
-    facts = ("read", "accepted", "quarantined", "reasons")
+    facts = ("read", "accepted", "quarantined", "later", "earlier", "reasons")
     assert shop.bytes() == expected
     assert [r["order_id"] for r in shop.quarantine("order_lines")] == [r["order_id"] for r in refused]
     assert [pieces.facts["tables"]["order_lines"][f] for f in facts] == [
