@@ -16,8 +16,8 @@ from typing import Any
 
 import duckdb
 
+from coldframe.documents import near
 from landing.contract import Type
-from landing.sources import near
 
 _LITERAL = {"COLUMN_REF", "CONSTANT", "CAST", "TYPE", "CASE", "COMPARISON", "CONJUNCTION", "BETWEEN"}
 _OPERATORS = {

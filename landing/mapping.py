@@ -6,33 +6,28 @@ line. A row whose cell a mapping cannot convert is refused with the reason, beca
 is a customer or a discount that nobody misses.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import duckdb
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from coldframe.documents import Document, Fault, Place, UnfitDocumentError, near
 from coldframe.errors import BadInputError
 from landing.contract import BY_NAME, Column, Kind, Table, Type
 from landing.expressions import Cell, UnfitExpressionError, bind, fits, names, parse, session
-from landing.sources import near, quote
+from landing.sources import quote
 from landing.validate import Limits, check
 
 FILE = "mapping.yaml"
 _WAYS = ("column", "constant", "expression")
 _LONGEST_REASON = 100
-_PASSWORDS = re.compile(r"(://[^:@/\s]*:|password\s*[:=]\s*)('[^']*'|\S+(?=@)|\S+)", re.IGNORECASE)
-
-Place = tuple[str | int, ...]
-"""Keys that lead to a value: ('tables', 'order_lines', 'columns', 'region')."""
 
 
 class _Strict(BaseModel):
@@ -93,62 +88,6 @@ class Tables(_Strict):
 
 
 Model = TypeVar("Model", bound=Tables)
-
-
-class Fault(NamedTuple):
-    """What is wrong at a place; `key` if it is the key there that is wrong, not its value."""
-
-    place: Place
-    what: str
-    key: bool = False
-
-
-class Document:
-    """Values of one YAML file (text, lists, dicts, and None where nothing is said) and where they stand in it."""
-
-    def __init__(self, path: Path) -> None:
-        self.name = path.name
-        self.faults: list[Fault] = []
-        self._marks: dict[Place, tuple[Any, Any]] = {}
-        try:
-            root = yaml.compose(_plain(path), Loader=yaml.SafeLoader)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            raise BadInputError(self._refusal([_at(self.name, mark, f"{error.problem}.")])) from error
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            said = " ".join(str(error).split())
-            raise BadInputError(f"{path} cannot be read: {said}. Nothing was landed.") from error
-        if not isinstance(root, yaml.MappingNode):
-            raise BadInputError(self._refusal([f"{self.name} holds no keys. It begins with `tables:`."]))
-        self.values: dict[str, Any] = self._value(root, (), root.start_mark)
-
-    def tell(self, faults: Iterable[Fault]) -> list[str]:
-        """Sentences with the line and its text, in the order of the lines."""
-        told = []
-        for place, what, key in faults:
-            found = next(place[:end] for end in range(len(place), -1, -1) if place[:end] in self._marks)
-            told.append((self._marks[found][0 if key else 1], what))
-        told.sort(key=lambda entry: entry[0].index)
-        return [_at(self.name, mark, what) for mark, what in told]
-
-    def _refusal(self, problems: list[str]) -> str:
-        return f"{self.name} cannot be used. Nothing was landed.\n  " + "\n  ".join(problems)
-
-    def _value(self, node: yaml.Node, place: Place, key: Any) -> Any:
-        self._marks[place] = (key, node.start_mark)
-        if isinstance(node, yaml.ScalarNode):
-            # Numbers, dates and yes/no stay as they are written: columns may be called so, and constants are text.
-            return None if node.tag == "tag:yaml.org,2002:null" else node.value
-        if isinstance(node, yaml.SequenceNode):
-            return [self._value(child, (*place, number), child.start_mark) for number, child in enumerate(node.value)]
-        values: dict[str, Any] = {}
-        for given, child in node.value:
-            name = str(given.value) if isinstance(given, yaml.ScalarNode) else "?"
-            inside = (*place, name)
-            if name in values:
-                self.faults.append(Fault(inside, f"{name!r} is there twice. Keep one.", key=True))
-            values[name] = self._value(child, inside, given.start_mark)
-        return values
 
 
 @dataclass(frozen=True)
@@ -241,7 +180,7 @@ def read(path: Path, model: type[Model]) -> ColumnMap[Model]:
 
     Raises BadInputError if it is no YAML, or no mapping at all.
     """
-    document = Document(path)
+    document = _document(path)
     faults = list(document.faults)
     broken: set[Place] = set()
     try:
@@ -276,6 +215,21 @@ def read(path: Path, model: type[Model]) -> ColumnMap[Model]:
     return ColumnMap(settings, tables, frozenset(broken), tuple(faults), document)
 
 
+def _document(path: Path) -> Document:
+    try:
+        document = Document(path)
+        if not document.values:
+            raise UnfitDocumentError(f"{path.name} holds no keys.")
+    except UnfitDocumentError as error:
+        advice = ""
+        if "expression:" in error.line and "{" in error.line:
+            advice = "\n  Commas and quotes end what stands between braces: write the expression on a line of its own."
+        elif error.__cause__ is None:
+            advice = " It begins with `tables:`."
+        raise BadInputError(f"{path.name} cannot be used. Nothing was landed.\n  {error}{advice}") from error
+    return document
+
+
 def write_cells(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     """Makes temp table ``cells`` of a query that selects as planned. Raises duckdb.Error."""
     # DuckDB computes once what two expressions share, and so outside the try() that both stand in.
@@ -284,29 +238,6 @@ def write_cells(connection: duckdb.DuckDBPyConnection, query: str) -> None:
         connection.execute(f"create or replace temp table cells as {query}")
     finally:
         connection.execute("set disabled_optimizers = ''")
-
-
-def _plain(path: Path) -> str:
-    """Text of a YAML file without anchors: nobody needs them here, and they can make a small file endless."""
-    text = path.read_text(encoding="utf-8-sig")
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        if isinstance(event, yaml.AliasEvent):
-            mark: Any = event.start_mark
-            raise yaml.MarkedYAMLError(problem="anchors (*name) are not used here", problem_mark=mark)
-    return text
-
-
-def _at(name: str, mark: Any, what: str) -> str:
-    if mark is None:
-        return f"{name}: {what}"
-    shown = yaml.Mark(mark.name, mark.index, mark.line, mark.column, _masked(mark.buffer), mark.pointer)
-    lines = "\n".join(line.rstrip() for line in str(shown.get_snippet(indent=6)).splitlines())
-    return f"{name}, line {mark.line + 1}, column {mark.column + 1}: {what}\n{lines}"
-
-
-def _masked(text: str) -> str:
-    """`text` without passwords, at the same length."""
-    return _PASSWORDS.sub(lambda found: found[1] + "*" * len(found[2]), text)
 
 
 def _without(values: dict[str, Any], places: Iterable[Place]) -> dict[str, Any]:

@@ -229,6 +229,8 @@ def found_deliveries(folder: Path, wanted: Parameters | None = None) -> Deliveri
                 f"belong to two worlds. Choose another --out, or delete {folder}."
             )
         return Deliveries(folder, kept)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigurationError(f"{folder} is a file, not a folder. Choose another --out.")
     if folder.exists() and any(path.name != ".lock" for path in folder.iterdir()):
         raise ConfigurationError(f"{folder} is not empty and holds no {PARAMETERS}. Choose another --out.")
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,13 +4,16 @@ The parameters lie beside the data they made, so that more days can be added lat
 already delivered would make the new days part of another world; appending with other parameters is therefore refused.
 """
 
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
+from coldframe.documents import Document, Fault, Place, UnfitDocumentError, near
 from coldframe.errors import ConfigurationError
 
 Size = Literal["tiny", "demo", "large"]
@@ -266,24 +269,38 @@ class Parameters(_Strict):
     returns: Returns = Returns()
     dirt: Dirt = Dirt()
 
+    @field_validator("version", mode="before")
+    @classmethod
+    def _as_written(cls, given: Any) -> Any:
+        return int(given) if isinstance(given, str) and given.isdecimal() else given
+
 
 def compose(size: str = "demo", preset: str = "calm", seed: int | None = None) -> Parameters:
     """Parameters of a shipped size and preset. Raises ConfigurationError for one that is not shipped."""
     for kind, name, known in (("size", size, SIZES), ("preset", preset, PRESETS)):
         if name not in known:
             raise ConfigurationError(f"There is no {kind} {name!r}. Known: {', '.join(known)}.")
-    values = _merge(_read(_FOLDER / "sizes" / f"{size}.yaml"), _read(_FOLDER / "presets" / f"{preset}.yaml"))
-    return _validate(values | ({} if seed is None else {"seed": seed}), f"size {size} with preset {preset}")
+    files = (_FOLDER / "sizes" / f"{size}.yaml", _FOLDER / "presets" / f"{preset}.yaml")
+    values = _merge(*(_read(file).values for file in files))
+    return Parameters.model_validate(values | ({} if seed is None else {"seed": seed}))
 
 
 def load(path: Path, seed: int | None = None) -> Parameters:
     """Parameters of a YAML file; what it leaves out is as in `demo` and `calm`.
 
-    Raises ConfigurationError naming the file and each entry that does not fit.
+    Raises ConfigurationError naming the file, and of each entry that does not fit its line.
     """
     if not path.is_file():
         raise ConfigurationError(f"{path} is no file. Give a YAML of parameters, or --size and --preset.")
-    return _validate(_read(path) | ({} if seed is None else {"seed": seed}), str(path))
+    document = _read(path)
+    faults = list(document.faults)
+    try:
+        parameters = Parameters.model_validate(document.values | ({} if seed is None else {"seed": seed}))
+    except ValidationError as error:
+        faults += [_fault(e) for e in error.errors()]
+    if faults:
+        raise ConfigurationError(f"{path} does not fit:\n  " + "\n  ".join(document.tell(faults)))
+    return parameters
 
 
 def dump(parameters: Parameters) -> str:
@@ -303,24 +320,35 @@ def different(one: Parameters, other: Parameters) -> list[str]:
     return found
 
 
-def _validate(values: dict[str, Any], origin: str) -> Parameters:
-    try:
-        return Parameters.model_validate(values)
-    except ValidationError as error:
-        lines = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors()]
-        raise ConfigurationError(f"{origin} does not fit:\n  " + "\n  ".join(lines)) from error
+def _fault(error: ErrorDetails) -> Fault:
+    """A fault of pydantic's in words of this file."""
+    place = tuple(error["loc"])
+    name = ".".join(map(str, place))
+    if error["type"] == "model_type":
+        return Fault(place, f"{name} must hold names with values.")
+    if error["type"] != "extra_forbidden":
+        return Fault(place, f"{name}: {error['msg'].removeprefix('Value error, ')}.")
+    known = _entries(place[:-1])
+    homes = [room for room in Parameters.model_fields if place[-1] in _entries((room,))]
+    hint = f" It belongs under {' or '.join(homes)}." if homes else near(str(place[-1]), known)
+    return Fault(place, f"unknown key {name!r}.{hint} Known: {', '.join(known)}.", key=True)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _entries(place: Place) -> tuple[str, ...]:
+    """Names of what may stand at a place; none where a value stands."""
+    known: Mapping[str, Any] = Parameters.model_fields
+    for name in (part for part in place if isinstance(part, str)):
+        kind = known[name].annotation
+        models = [m for m in (kind, *get_args(kind)) if isinstance(m, type) and issubclass(m, _Strict)]
+        known = models[0].model_fields if models else {}
+    return tuple(known)
+
+
+def _read(path: Path) -> Document:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} is not YAML: {error}") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigurationError(f"{path} holds a {type(values).__name__}, not names with values.")
-    return values
+        return Document(path)
+    except UnfitDocumentError as error:
+        raise ConfigurationError(f"{path} is no YAML of parameters:\n  {error}") from error
 
 
 def _merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

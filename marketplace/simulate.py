@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from coldframe.errors import ConfigurationError
@@ -24,10 +24,17 @@ def simulate(
     """Generates the days from `first` to `last` that are not in `out` yet and says what was done.
 
     Without `size`, `preset`, `file` and `seed`, a folder that is there goes on with its own parameters. `tell` gets a
-    line of progress after each day. Raises ConfigurationError for what does not fit.
+    line of progress after each day. Raises ConfigurationError for what does not fit, also for a day after today.
     """
     if file is not None and (size or preset):
         raise ConfigurationError("--parameters says everything; leave out --size and --preset.")
+    begin, end, today = _day(first, "--from"), _day(last, "--to"), _today()
+    if end is not None and end > today:
+        raise ConfigurationError(f"--to {end} is after today ({today}, UTC). Give {today} or a day before.")
+    if begin is not None and begin > (end or today):
+        raise ConfigurationError(
+            f"--from {begin} is after {f'--to {end}' if end else f'today ({today}, UTC)'}. Give an earlier day."
+        )
     wanted = None
     if file is not None:
         wanted = parameters.load(file.expanduser(), seed)
@@ -42,11 +49,21 @@ def simulate(
         lines += rows
         tell(f"{day}: {number:,} of {total:,} days, {lines:,} order lines, {_rate(lines, began)}")
 
-    end = _day(last, "--to") or made.last_day
-    days = made.generate(_day(first, "--from"), end, count)
+    if end is None and made.last_day > today:
+        raise ConfigurationError(
+            f"scale.days reach to {made.last_day}, after today ({today}, UTC). Say up to when: --to {today} or before."
+        )
+    end = end or made.last_day
+    days = made.generate(begin, end, count)
     if not days:
         return f"{folder} has these days already; nothing was generated."
-    return f"{days:,} days with {lines:,} order lines up to {end} are in {folder}, {_rate(lines, began)}."
+    return (
+        f"{days:,} day{'s' * (days > 1)} with {lines:,} order lines up to {end} are in {folder}, {_rate(lines, began)}."
+    )
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
 
 
 def _rate(lines: int, began: float) -> str:

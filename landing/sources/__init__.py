@@ -5,8 +5,6 @@ files and nothing of days landed before, of the quarantine or of the disk layout
 module (docs/bring-your-own-data.md). When an adapter maps a column wrongly, no check downstream can tell.
 """
 
-import difflib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from importlib import import_module
@@ -15,6 +13,7 @@ from typing import Protocol
 
 import duckdb
 
+from coldframe.documents import near
 from coldframe.errors import ConfigurationError
 
 ADAPTERS: dict[str, str] = {
@@ -82,13 +81,6 @@ def open_source(name: str, path: Path | None) -> Source:
 def suggested_as_of(name: str, path: Path | None) -> date | None:
     """The day the source suggests to try it with. Raises as `open_source` and `Source.probe` do."""
     return open_source(name, path).probe().suggested_as_of
-
-
-def near(name: str, known: Iterable[str]) -> str:
-    """' Did you mean …?', or nothing if no known name is like `name`."""
-    lower = {candidate.strip().lower(): candidate for candidate in known}
-    found = difflib.get_close_matches(name.strip().lower(), lower, n=1)
-    return f" Did you mean {lower[found[0]]!r}?" if found else ""
 
 
 def quote(text: object) -> str:

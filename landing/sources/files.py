@@ -20,11 +20,12 @@ from pathlib import Path
 
 import duckdb
 
+from coldframe.documents import Fault, near
 from coldframe.errors import BadInputError, ConfigurationError
 from landing.contract import BY_NAME, TABLES, Table
 from landing.expressions import Cell
-from landing.mapping import FILE, ColumnMap, Fault, Plan, Tables, read, write_cells
-from landing.sources import Offer, near, quote
+from landing.mapping import FILE, ColumnMap, Plan, Tables, read, write_cells
+from landing.sources import Offer, quote
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _CHUNK = 1 << 20

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 
+from coldframe.documents import near
 from coldframe.errors import BadInputError, ConfigurationError
-from landing.sources import near, quote
+from landing.sources import quote
 from landing.sources.files import SUFFIXES
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import duckdb
 
+from coldframe.documents import near
 from coldframe.errors import BadInputError
 from coldframe.settings import get_settings
 from landing.contract import BY_NAME
-from landing.sources import Offer, near, quote
+from landing.sources import Offer, quote
 from marketplace.delivery import CURRENCY, EVENTS, STATES, Deliveries, default_folder, found_deliveries, open_deliveries
 
 _PIECE_DAYS = 28

@@ -22,11 +22,12 @@ import psycopg
 from psycopg import sql
 from pydantic import Field
 
+from coldframe.documents import Fault, near
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError
 from landing.contract import TABLES, Kind, Table
 from landing.expressions import Cell
-from landing.mapping import ColumnMap, Fault, Plan, Tables, read, write_cells
-from landing.sources import Offer, near, quote
+from landing.mapping import ColumnMap, Plan, Tables, read, write_cells
+from landing.sources import Offer, quote
 from landing.validate import EARLIEST, PATIENCE
 
 _EXAMPLE = "postgresql://user:password@host:5432/database"

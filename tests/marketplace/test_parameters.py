@@ -26,13 +26,21 @@ def test_demo_and_calm_are_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("demand: {nesst: 0.5}", r"demand\.nesst: Extra inputs are not permitted"),
+        ("demand: {nesst: 0.5}", r"line 1, column 10: unknown key 'demand\.nesst'\. Did you mean 'nest'\? Known: "),
+        (
+            "seed: 3\nproducts: 5",
+            r"line 2, column 1: unknown key 'products'\. It belongs under scale\. Known: version, ",
+        ),
+        ("coupons: [{nam: new}]", r"unknown key 'coupons\.0\.nam'\. Did you mean 'name'\? Known: name, every_weeks"),
+        ("scale: 3", r"scale must hold names with values"),
+        ("seed: 1\nseed: 2", r"line 2, column 1: 'seed' is there twice"),
+        ("scale: {first_day: 2024-13-45}", r"scale\.first_day: Input should be a valid date"),
         ("demand: {nest: 1.5}", r"demand\.nest: Input should be less than or equal to 1"),
         ("scale: {first_day: soon}", r"scale\.first_day"),
         ("coupons: [{name: new, propensities: [0.5, 0.4, 0.3]}]", r"coupons\.0: .*add up to 1\.2, not 1"),
         ("version: 2", "version"),
-        ("- a list", "holds a list, not names with values"),
-        ("a: [", "is not YAML"),
+        ("- a list", "mine.yaml holds no keys"),
+        ("a: [", "mine.yaml, line 1, column 5: expected the node content"),
     ],
 )
 def test_what_does_not_fit_is_named(text: str, message: str, tmp_path: Path) -> None:
