@@ -1,7 +1,8 @@
 """Whether a challenger may take the champion's place. A pure policy, shared by every model.
 
 Whatever this lets through is what tomorrow's plans are made from; when it is wrong, a model that got worse somewhere
-starts ordering goods, or a good one waits for ever behind a stale champion.
+starts ordering goods, or a good one waits for ever behind a stale champion. Only how things are reckoned is held back:
+facts never are, so whatever a policy keeps serving is made again from today's.
 """
 
 import hashlib
@@ -14,7 +15,8 @@ from typing import Any, Literal
 
 from coldframe.errors import ConfigurationError
 
-Action = Literal["promote", "keep"]
+Action = Literal["promote", "refresh", "keep"]
+"""`refresh`: the method that serves, made from other facts. It needs no gain, and whoever rolls back goes past it."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +96,12 @@ def decide_promotion(
         "gain_on_champion": _gain(champion.loss, challenger.loss) if champion else None,
         "champion_lacks": champion_lacks,
     }
-    action: Action = "keep" if against else "promote"
     grounds = _grounds(champion, challenger) if champion_lacks is None else (champion_lacks, *beside)
-    reasons = tuple(against) or grounds
+    return decided("keep" if against else "promote", tuple(against) or grounds, evidence)
+
+
+def decided(action: Action, reasons: tuple[str, ...], evidence: dict[str, Any]) -> PromotionDecision:
+    """A decision with the id that its content gives it."""
     canonical = json.dumps([action, reasons, evidence], sort_keys=True, default=str)
     return PromotionDecision(action, reasons, evidence, hashlib.sha256(canonical.encode()).hexdigest()[:12])
 
@@ -134,7 +139,7 @@ def _grounds(champion: Scores | None, challenger: Scores) -> tuple[str, ...]:
     grounds = f"gains {_gain(champion.loss, challenger.loss):.1%} on champion {champion.release_id}"
     if challenger.as_of > champion.as_of:
         grounds += f" and knows facts up to {challenger.as_of} instead of {champion.as_of}"
-    return (grounds, beaten, "no segment is harmed")
+    return (grounds, beaten, "no segment is harmed") if champion.segment_losses else (grounds, beaten)
 
 
 def _gain(before: float, after: float) -> float:

@@ -99,7 +99,10 @@ class Release:
 
 @dataclass(frozen=True)
 class Event:
-    """One move of the champion alias: `action` is promote or rollback; `previous` served before."""
+    """One move of the champion alias: `action` is promote, refresh or rollback; `previous` served before.
+
+    `lift` moves nothing: from there on the policy decides again.
+    """
 
     at: str
     action: str
@@ -165,14 +168,14 @@ class Registry:
 
         Raises ConfigurationError where the decision was to keep the champion, ColdframeError for a damaged release.
         """
-        if decision.action != "promote":
+        if decision.action == "keep":
             raise ConfigurationError(
                 f"Decision {decision.decision_id} keeps the champion of {model}: {'; '.join(decision.reasons)}."
             )
-        self._move(model, release, "promote", "policy", "; ".join(decision.reasons), decision.decision_id)
+        self._move(model, release, decision.action, "policy", "; ".join(decision.reasons), decision.decision_id)
 
     def rollback(self, model: str, by: str, why: str) -> Release:
-        """Makes the champion before the present one serve again and returns it.
+        """Makes the champion before the present one serve again and returns it; its refreshes are no other champion.
 
         Raises NotAvailableError where there is none, ConfigurationError where `by` or `why` is empty.
         """
@@ -189,19 +192,44 @@ class Registry:
         self._move(model, before, "rollback", by, why, None)
         return before
 
+    def lift(self, model: str, by: str, why: str) -> Release:
+        """Ends what a rollback holds: the policy decides again, from the next training on. Returns what serves now.
+
+        Raises NotAvailableError where no rollback holds, ConfigurationError where `by` or `why` is empty.
+        """
+        if not by.strip() or not why.strip():
+            raise ConfigurationError(f"Say who lifts the rollback of {model} and why (`by`, `why`).")
+        now = self.champion(model)
+        if now is None or self.pin(model) is None:
+            raise NotAvailableError(
+                f"{model} of {self.workspace.source} has no rollback in force that could be lifted."
+            )
+        self._note(model, "lift", now.id, now.id, by, why)
+        return now
+
     def history(self, model: str) -> list[Event]:
-        """Every promotion and rollback, oldest first."""
+        """Every promotion, refresh, rollback and lifting, oldest first."""
         registered = self._registered(model)
         tags = registered.tags if registered else {}
         return [Event(**json.loads(tags[key])) for key in sorted(tags) if key.startswith("event.")]
 
     def veto(self, model: str, release_id: str) -> str | None:
-        """Who rolled this release back and why, unless it has been promoted since."""
+        """Who rolled this release back and why, unless it has been promoted or the rollback lifted since."""
         reason = None
         for event in self.history(model):
             if event.action == "rollback" and event.previous == release_id:
                 reason = f"{event.why} ({event.by}, {event.at[:10]})"
-            elif event.release_id == release_id:
+            elif event.action == "lift" or event.release_id == release_id:
+                reason = None
+        return reason
+
+    def pin(self, model: str) -> str | None:
+        """Who went back to what serves and why, until something else is promoted (a refresh is not) or it is lifted."""
+        reason = None
+        for event in self.history(model):
+            if event.action == "rollback":
+                reason = f"{event.why} ({event.by}, {event.at[:10]})"
+            elif event.action in ("promote", "lift"):
                 reason = None
         return reason
 
@@ -316,12 +344,14 @@ class Registry:
         return self.load(model, version.tags["release_id"])
 
     def _served(self, model: str) -> list[str]:
-        """Releases in the order they became champion, without those rolled back; the last one serves."""
+        """Releases in the order they became champion, without those rolled back or refreshed; the last one serves."""
         stack: list[str] = []
         for event in self.history(model):
             if event.action == "rollback" and event.release_id in stack:
                 stack = stack[: len(stack) - stack[::-1].index(event.release_id)]
-            else:
+            elif event.action == "refresh" and stack:
+                stack[-1] = event.release_id
+            elif event.action != "lift":
                 stack.append(event.release_id)
         return stack
 
@@ -336,22 +366,28 @@ class Registry:
         registered = self._registered(model)
         if registered.aliases.get(CHALLENGER) == version:
             self._client.delete_registered_model_alias(name, CHALLENGER)
-        number = sum(key.startswith("event.") for key in registered.tags) + 1
-        event = Event(
-            at=datetime.now(UTC).isoformat(timespec="seconds"),
-            action=action,
-            release_id=release.id,
-            previous=now.id if now else None,
-            by=by,
-            why=why,
-            decision_id=decision_id,
-        )
-        self._client.set_registered_model_tag(name, f"event.{number:06d}", json.dumps(asdict(event)))
+        self._note(model, action, release.id, now.id if now else None, by, why, decision_id)
+
+    def _note(
+        self,
+        model: str,
+        action: str,
+        release_id: str,
+        previous: str | None,
+        by: str,
+        why: str,
+        decision_id: str | None = None,
+    ) -> None:
+        number = sum(key.startswith("event.") for key in self._registered(model).tags) + 1
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        event = Event(at, action, release_id, previous, by, why, decision_id)
+        self._client.set_registered_model_tag(self._name(model), f"event.{number:06d}", json.dumps(asdict(event)))
 
 
-def rollback(workspace: Workspace, model: str, by: str, why: str) -> Release:
-    """The service the command line offers: see Registry.rollback."""
-    return Registry(workspace).rollback(model, by, why)
+def rollback(workspace: Workspace, model: str, by: str, why: str, lift: bool = False) -> Release:
+    """The service the command line offers: see Registry.rollback and, with `lift`, Registry.lift."""
+    registry = Registry(workspace)
+    return registry.lift(model, by, why) if lift else registry.rollback(model, by, why)
 
 
 def _sha256(path: Path) -> str:

@@ -15,6 +15,7 @@ from ml.promotion import PromotionDecision
 from ml.registry import Registry, Release, rollback
 
 PROMOTE = PromotionDecision("promote", ("gains 10%",), {}, "d1")
+REFRESH = PromotionDecision("refresh", ("the same method",), {}, "d3")
 KEEP = PromotionDecision("keep", ("harms sparse",), {}, "d2")
 
 
@@ -138,6 +139,45 @@ def test_a_rolled_back_release_is_vetoed_until_it_is_promoted_again(registry: Re
     assert registry.veto("forecasting", first.id) is None
     registry.promote("forecasting", second, PROMOTE)
     assert registry.veto("forecasting", second.id) is None
+
+
+def test_rolling_back_goes_past_the_refreshes_of_what_serves(registry: Registry) -> None:
+    """Yesterday's release of the same method is no other method: going back to it would only make its facts older."""
+    first, second, third, fourth = (made(registry, n, "growth") for n in (1.0, 2.0, 3.0, 4.0))
+    registry.promote("growth", first, PROMOTE)
+    registry.promote("growth", second, REFRESH)
+    registry.promote("growth", third, PROMOTE)
+    registry.promote("growth", fourth, REFRESH)
+    assert registry.champion("growth") == fourth
+    assert registry.rollback("growth", "Ada", "misled") == second
+    with pytest.raises(NotAvailableError, match="no earlier champion"):
+        registry.rollback("growth", "Ada", "again")
+
+
+def test_a_rollback_holds_through_refreshes_until_it_is_lifted(registry: Registry) -> None:
+    first, second, third = (made(registry, n, "growth") for n in (1.0, 2.0, 3.0))
+    registry.promote("growth", first, PROMOTE)
+    registry.promote("growth", second, PROMOTE)
+    assert registry.pin("growth") is None
+    registry.rollback("growth", "Ada", "misled")
+    registry.promote("growth", third, REFRESH)
+    assert (registry.pin("growth") or "").startswith("misled (Ada")
+    assert rollback(registry.workspace, "growth", "Ada", "mended", lift=True) == third
+    assert (registry.pin("growth"), registry.veto("growth", second.id)) == (None, None)
+    assert registry.champion("growth") == third
+    with pytest.raises(NotAvailableError, match="no rollback in force"):
+        registry.lift("growth", "Ada", "again")
+    with pytest.raises(ConfigurationError, match="who lifts the rollback of growth and why"):
+        registry.lift("growth", "", "again")
+
+
+def test_a_promotion_by_the_policy_ends_what_a_rollback_held(registry: Registry) -> None:
+    first, second, third = (made(registry, n) for n in (1.0, 2.0, 3.0))
+    registry.promote("forecasting", first, PROMOTE)
+    registry.promote("forecasting", second, PROMOTE)
+    registry.rollback("forecasting", "Ada", "wrong")
+    registry.promote("forecasting", third, PROMOTE)
+    assert registry.pin("forecasting") is None
 
 
 @pytest.mark.parametrize(("by", "why"), [("", "wrong"), ("Ada", " ")])
