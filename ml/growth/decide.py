@@ -1,7 +1,14 @@
-"""Which method's scores serve: a pure choice from out-of-time evidence, with its reasons."""
+"""Which method scores the launches: pure choices from out-of-time evidence, with their reasons.
+
+Only the method is chosen here. Who is new and what was sold are facts, and come from the day's snapshot whoever scores
+them; when the two are mixed up, a method that must wait keeps an old list of launches in force.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
+
+from ml.promotion import Scores, decide_promotion
 
 LEAST_BESTSELLERS = 20
 """Validated bestsellers below which a difference between methods is noise, and the rule serves."""
@@ -46,10 +53,59 @@ def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule
         )
     choice = _best(evidence, rule)
     found = evidence[choice.method]
-    if found.log_loss > found.base_log_loss:
-        lost = f"log loss {found.log_loss:.4f} beside the base rate's {found.base_log_loss:.4f}"
-        return Choice(BASE_RATE, (f"the chances of {choice.method} would mislead: {lost}",))
+    if _misleads(found):
+        return Choice(BASE_RATE, (_misled(choice.method, found),))
     return choice
+
+
+@dataclass(frozen=True)
+class Held:
+    """The method that serves until now; `pinned` says who went back to it and why, where somebody did."""
+
+    method: str
+    pinned: str | None = None
+
+
+def serve(favoured: Choice, held: Held | None, evidence: Mapping[str, Evidence], bestsellers: int) -> Choice:
+    """The method that may score today: the held one, unless today's favourite beats it by the promotion policy.
+
+    Both were validated on the same launches, so a change needs the policy's gain on the base rate and its margin on the
+    held method; of methods about as good, the one that serves stays. Three things need no gain: a favourite where
+    nothing is held, the method a person went back to, and the base rate where the held method's chances mislead.
+    """
+    if held is not None and held.pinned is not None:
+        return Choice(held.method, (f"{held.method} serves because of a rollback: {held.pinned}",))
+    if held is None or held.method == favoured.method:
+        return favoured
+    if held.method not in evidence or bestsellers < LEAST_BESTSELLERS:
+        return Choice(held.method, (f"{held.method} goes on serving", *favoured.reasons))
+    method = held.method
+    notes: tuple[str, ...] = ()
+    if _misleads(evidence[method]):
+        method, notes = BASE_RATE, (_misled(method, evidence[method]),)
+    if method == favoured.method:
+        return Choice(method, notes)
+    before, after = (_scores(name, evidence[name]) for name in (method, favoured.method))
+    decision = decide_promotion(before, after)
+    if decision.action == "promote":
+        return Choice(favoured.method, (*notes, *decision.reasons))
+    why = "; ".join(decision.reasons)
+    return Choice(method, (*notes, f"{method} goes on serving; {favoured.method} {why}"))
+
+
+def _scores(method: str, found: Evidence) -> Scores:
+    # Methods have no age: each was validated on today's facts.
+    return Scores(method, date.min, "today's validation", found.log_loss, found.base_log_loss)
+
+
+def _misleads(found: Evidence) -> bool:
+    return found.log_loss > found.base_log_loss
+
+
+def _misled(method: str, found: Evidence) -> str:
+    digits = next((d for d in (4, 6) if f"{found.log_loss:.{d}f}" != f"{found.base_log_loss:.{d}f}"), 8)
+    lost = f"log loss {found.log_loss:.{digits}f} beside the base rate's {found.base_log_loss:.{digits}f}"
+    return f"the chances of {method} would mislead: {lost}"
 
 
 def _best(evidence: Mapping[str, Evidence], rule: str) -> Choice:

@@ -1,6 +1,7 @@
-"""The step ``growth``: scores every recent launch of the published snapshot and promotes the release if it may serve.
+"""The step ``growth``: scores every recent launch of the published snapshot by the method that may serve.
 
-Incubation gives traffic by these chances; when the step fails, the last champion's scores go on being used.
+Incubation gives traffic by these chances. The facts are always the snapshot's; only the method has to earn its place,
+so every run ends with a release of its own day in force. When it fails, incubation refuses to plan from an older one.
 """
 
 import hashlib
@@ -20,9 +21,9 @@ from coldframe.errors import NotAvailableError
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.growth import data, evaluate
-from ml.growth.decide import BASE_RATE, LEAST_BESTSELLERS, Choice, Evidence, choose
-from ml.growth.model import METHODS, RULE_METHOD, Calibration, calibrate, fit
-from ml.promotion import PromotionDecision, Scores, decide_promotion
+from ml.growth.decide import BASE_RATE, Choice, Evidence, Held, choose, serve
+from ml.growth.model import METHODS, Calibration, calibrate, fit
+from ml.promotion import PromotionDecision, decided
 from ml.registry import Registry, Release
 
 MODEL = "growth"
@@ -36,9 +37,10 @@ COLUMNS = (
 
 
 def growth(request: Request) -> StepResult:
-    """Trains, validates and scores, or reuses the release made from the same snapshot by the same code.
+    """Validates every method, scores by the one that may serve and makes the release serve, or reuses what is there.
 
-    Raises NotAvailableError where no snapshot of the request's day is published.
+    A release made from the same snapshot by the same code is evidence as good as a new one; it is used where the method
+    that may serve made it. Raises NotAvailableError where no snapshot of the request's day is published.
     """
     place = workspace(request.source)
     snapshot = snapshots.current(place)
@@ -49,28 +51,32 @@ def growth(request: Request) -> StepResult:
         )
     params = {"methods": sorted(METHODS), "features": list(data.FEATURES), "code": code_hash()}
     registry = Registry(place)
+    held = _held(registry, request)
     made = [
         r
         for r in registry.releases(MODEL)
         if (r.as_of, r.snapshot_id, r.params) == (request.as_of, snapshot.id, params)
     ]
-    release = made[-1] if made and not request.force else _train(registry, snapshot, request, params)
-    decision = _promote(registry, release)
-    warnings = list(json.loads(release.artefact("summary.json"))["warnings"])
-    if decision is not None and decision.action == "keep":
-        warnings.append(f"release {release.id} was not promoted: {'; '.join(decision.reasons)}")
-    summary = json.loads(release.artefact("summary.json"))
+    release = None
+    if made and not request.force:
+        favoured, choice = _choose(made[-1].table("measures"), held)
+        release = next((r for r in made if _summary(r)["method"] == choice.method), None)
+    reused = release is not None
+    if release is None:
+        release, favoured, choice = _train(registry, snapshot, request, params, held)
+    decision = _promote(registry, release, choice)
+    summary = _summary(release)
     return StepResult(
         step="growth",
         summary=(
-            f"release {release.id}: {summary['launches']:,} recent launches scored by {summary['method']} "
-            f"({summary['why']})"
+            f"release {release.id}: {summary['launches']:,} recent launches scored by {choice.method} "
+            f"({'; '.join(choice.reasons)})"
         ),
-        reused=bool(made) and not request.force,
-        warnings=tuple(warnings),
-        facts={"release_id": release.id, "method": summary["method"]}
+        reused=reused,
+        warnings=tuple(summary["warnings"]),
+        facts={"release_id": release.id, "method": choice.method, "favoured": favoured.method}
         | release.metrics
-        | ({"promotion": decision.action, "promotion_reasons": list(decision.reasons)} if decision else {}),
+        | {"promotion": decision.action, "promotion_reasons": list(decision.reasons)},
         links={"release": str(release.path)},
     )
 
@@ -84,12 +90,41 @@ def code_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, params: dict[str, Any]) -> Release:
+def _held(registry: Registry, request: Request) -> Held | None:
+    """The champion's method, where today's choice must reckon with it.
+
+    A person's rollback always counts. Otherwise a champion of a later day would tell this run what it may not know yet,
+    and one whose scores have other columns than today's was made by another step than this one.
+    """
+    champion = registry.champion(MODEL)
+    if champion is None:
+        return None
+    method = _summary(champion)["method"]
+    if method not in (*METHODS, BASE_RATE):
+        return None
+    pinned = registry.pin(MODEL)
+    columns = set(pq.read_schema(champion.file("scores")).names)
+    if pinned is None and (champion.as_of > request.as_of or columns != set(COLUMNS)):
+        return None
+    return Held(method, pinned)
+
+
+def _summary(release: Release) -> dict[str, Any]:
+    return dict(json.loads(release.artefact("summary.json")))
+
+
+def _train(
+    registry: Registry,
+    snapshot: snapshots.Snapshot,
+    request: Request,
+    params: dict[str, Any],
+    held: Held | None,
+) -> tuple[Release, Choice, Choice]:
     launches = data.load(registry.workspace, snapshot)
     known = launches.known
     validated = evaluate.validate(known)
-    measured = evaluate.measure(validated) if len(validated) else pd.DataFrame(columns=["method"])
-    choice = _choose(measured)
+    measured = evaluate.measure(validated).round(_DIGITS) if len(validated) else pd.DataFrame(columns=["method"])
+    favoured, choice = _choose(measured, held)
     chosen = validated[validated["method"] == choice.method]
     calibration = calibrate(chosen["score"].to_numpy(dtype=float), chosen["label"].to_numpy(dtype=bool))
     warnings = []
@@ -104,21 +139,22 @@ def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, p
     scores = _scores(launches, choice, calibration)
     table = evaluate.calibration_table(chosen) if len(chosen) else pd.DataFrame(columns=["group"])
     metrics = {
-        f"{row['method']}.{name}": round(float(row[name]), _DIGITS)
+        f"{row['method']}.{name}": float(row[name])
         for row in measured.to_dict("records")
         for name in measured.columns
         if name != "method" and isfinite(float(row[name]))
     }
+    # Why it serves depends on what served before; the same facts scored by the same method are the same release.
     summary = {
         "method": choice.method,
-        "why": "; ".join(choice.reasons),
+        "favoured": favoured.method,
         "launches": len(scores),
         "warnings": warnings,
     }
     artefacts = {"summary.json": json.dumps(summary, sort_keys=True).encode()}
     if len(chosen):
         artefacts["calibration.png"] = _picture(table, choice.method)
-    return registry.release(
+    release = registry.release(
         MODEL,
         request.as_of,
         snapshot.id,
@@ -128,19 +164,22 @@ def _train(registry: Registry, snapshot: snapshots.Snapshot, request: Request, p
             "scores": scores,
             "validation": validated.astype({"label": bool}).round(_DIGITS),
             "calibration": table.round(_DIGITS),
-            "measures": measured.round(_DIGITS),
+            "measures": measured,
         },
         artefacts,
     )
+    return release, favoured, choice
 
 
-def _choose(measured: pd.DataFrame) -> Choice:
+def _choose(measured: pd.DataFrame, held: Held | None) -> tuple[Choice, Choice]:
+    """Today's favourite, and what may serve beside the held method, from the table `measures`."""
     evidence = {
         row["method"]: Evidence(row["average_precision"], row["ap_gain_low"], row["log_loss"], row["base_log_loss"])
         for row in measured.to_dict("records")
-        if row["method"] != BASE_RATE
     }
-    return choose(evidence, int(measured["bestsellers"].max()) if len(measured) else 0)
+    bestsellers = int(measured["bestsellers"].max()) if len(measured) else 0
+    favoured = choose({name: found for name, found in evidence.items() if name != BASE_RATE}, bestsellers)
+    return favoured, serve(favoured, held, evidence, bestsellers)
 
 
 def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -> pd.DataFrame:
@@ -164,53 +203,28 @@ def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -
 
 def _reason(row: Any) -> str:
     weeks = int(row.age) + 1
-    to = "" if pd.isna(row.buyers_so_far) else f" to {int(row.buyers_so_far)} buyers"
+    to = "" if pd.isna(row.buyers_so_far) else f" to {int(row.buyers_so_far):,} buyers"
     sold = (
-        f"sold {int(row.units_so_far)} units{to} in {weeks} week{'s' * (weeks > 1)}, "
-        f"{int(row.rule_rank)} of {int(row.of_category)} launches of its category"
+        f"sold {int(row.units_so_far):,} units{to} in {weeks} week{'s' * (weeks > 1)}, "
+        f"{int(row.rule_rank):,} of {int(row.of_category):,} launches of its category"
     )
     if row.threshold <= 0:
         return sold
     pace = float(np.exp(row.pace))
-    return f"{sold}; on pace for {pace:.1f} times what the category's top tenth sells in a quarter"
+    return f"{sold}; on pace for {pace:,.1f} times what the category's top tenth sells in a quarter"
 
 
-def _promote(registry: Registry, release: Release) -> PromotionDecision | None:
-    """Lets the policy compare the log loss of the methods champion and challenger chose, with the base rate's beside.
-
-    Both are scored on the challenger's weeks where the champion's method was validated there, else the challenger has
-    only the base rate to beat. A release that cannot be judged serves only where none that could does, and a champion
-    whose scores have other columns than today's counts as none: whoever reads them no longer could.
-    """
+def _promote(registry: Registry, release: Release, choice: Choice) -> PromotionDecision:
+    """Makes the release serve: a change of method is a promotion, the same method on other facts a refresh."""
     champion = registry.champion(MODEL)
-    if champion is not None and champion.id == release.id:
-        return None
-    if champion is not None and set(pq.read_schema(champion.file("scores")).names) != set(COLUMNS):
-        champion = None
-    method = json.loads(release.artefact("summary.json"))["method"]
-    name = f"{method}.log_loss"
-    if not _judged(release):
-        reasons = (f"fewer than {LEAST_BESTSELLERS} bestsellers among validated launches are too few to judge by",)
-        if champion is not None and _judged(champion):
-            return PromotionDecision("keep", reasons, {}, release.id[-12:])
-        decision = PromotionDecision("promote", (*reasons, "and nothing validated serves"), {}, release.id[-12:])
-    else:
-        windows = str(release.manifest["files"]["tables/validation.parquet"]["sha256"][:12])
-        base = release.metrics[f"{method}.base_log_loss"]
-        before = None
-        if champion is not None:
-            served = json.loads(champion.artefact("summary.json"))["method"]
-            loss = release.metrics.get(f"{served}.log_loss")
-            before = Scores(champion.id, champion.as_of, windows, loss, base) if loss is not None else None
-        after = Scores(release.id, release.as_of, windows, release.metrics[name], base)
-        decision = decide_promotion(before, after, veto=registry.veto(MODEL, release.id))
-    if decision.action == "promote":
-        registry.promote(MODEL, release, decision)
+    before = _summary(champion)["method"] if champion is not None else None
+    decision = decided(
+        "refresh" if before == choice.method else "promote",
+        choice.reasons,
+        {"champion": champion.id if champion else None, "method_before": before, "method": choice.method},
+    )
+    registry.promote(MODEL, release, decision)
     return decision
-
-
-def _judged(release: Release) -> bool:
-    return release.metrics.get(f"{RULE_METHOD}.bestsellers", 0) >= LEAST_BESTSELLERS
 
 
 def _picture(table: pd.DataFrame, method: str) -> bytes:

@@ -8,11 +8,11 @@ from datetime import timedelta
 from coldframe import plans, snapshots
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
-from coldframe.paths import workspace
+from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from ml.incubation import data
 from ml.incubation.decide import Policy, expose, stage
-from ml.registry import Registry
+from ml.registry import Registry, Release
 
 EVERYWHERE = "all"
 """Exposure is handed out for the whole marketplace; regions follow with traffic by region."""
@@ -21,13 +21,11 @@ EVERYWHERE = "all"
 def incubation(request: Request) -> StepResult:
     """Stages every recent launch, hands out tomorrow's exposure and saves the plan as a draft.
 
-    Raises NotAvailableError before the first promoted launch score.
+    Raises NotAvailableError where the serving launch scores are not those of the published snapshot and its day.
     """
     place = workspace(request.source)
-    release = Registry(place).champion("growth")
-    if release is None:
-        raise NotAvailableError(f"No launch score of {request.source} has been promoted yet. Run `coldframe train`.")
     snapshot = snapshots.current(place)
+    release = _scores_of(place, snapshot, request)
     scores = release.table("scores")
     policy = Policy()
     launched = data.launches(scores, data.previous_stages(Ledger.open(), request.source, request.as_of))
@@ -84,9 +82,6 @@ def incubation(request: Request) -> StepResult:
             lines=tuple(lines),
         ),
     )
-    warnings = []
-    if release.as_of != request.as_of:
-        warnings.append(f"the serving launch score {release.id} is as of {release.as_of}")
     return StepResult(
         step="incubation",
         summary=(
@@ -94,7 +89,26 @@ def incubation(request: Request) -> StepResult:
             + (", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no recent launch")
             + f"; {handed_out:,} of {request.exposure_budget:,} impressions"
         ),
-        warnings=tuple(warnings),
         facts={"plan_id": plan.plan_id, "lines": len(lines), "stages": dict(counts), "impressions": handed_out},
         links={"plan": str(folder / "plan.csv")},
     )
+
+
+def _scores_of(place: Workspace, snapshot: snapshots.Snapshot, request: Request) -> Release:
+    """The serving scores, refused unless they were made from the snapshot of the request's day: who is new and what was
+    sold changes daily, and a list of another day hands traffic to launches that are none."""
+    if snapshot.as_of != request.as_of:
+        raise NotAvailableError(
+            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {request.as_of}. "
+            "Run `coldframe audit` for that day first."
+        )
+    train = f"Run `coldframe train --source {request.source} --as-of {request.as_of}` first."
+    release = Registry(place).champion("growth")
+    if release is None:
+        raise NotAvailableError(f"{request.source} has no launch scores yet. {train}")
+    if release.snapshot_id != snapshot.id:
+        raise NotAvailableError(
+            f"The serving launch scores {release.id} were made from snapshot {release.snapshot_id}; the plan of "
+            f"{request.as_of} needs those of {snapshot.id}. {train}"
+        )
+    return release
