@@ -29,8 +29,9 @@ class Policy:
 
     Chances are of becoming a bestseller. `graduate_at`: the lower bound must reach it, unless sales already prove it.
     `retire_below`: the upper bound must lie below it. `least_buyers` (units, where buyers are not known) and
-    `least_weeks`: evidence without which nothing is decided; `retire_weeks`: no launch is let go before. Caps are
-    shares of the budget, `seed_share` is kept for seeds, at most `seed_most` each.
+    `least_weeks`: evidence without which nothing is decided; `retire_weeks`: no launch is let go before. `seed_share`
+    of the budget is kept for seeds, at most `seed_most` each. `product_cap` is a share of the budget, `merchant_cap` of
+    what seeds leave.
     """
 
     graduate_at: float = 0.5
@@ -102,7 +103,7 @@ def stage(launch: Launch, policy: Policy) -> Staging:  # noqa: PLR0911 (one retu
     seen, what = (launch.units, "unit") if launch.buyers is None else (launch.buyers, "buyer")
     if seen < policy.least_buyers or weeks < policy.least_weeks:
         needed = f"{policy.least_buyers} {what}s and {policy.least_weeks} weeks"
-        return Staging("seed", f"undecided: {seen} {what}{'s' * (seen != 1)} in {lived}; deciding takes {needed}")
+        return Staging("seed", f"undecided: {seen:,} {what}{'s' * (seen != 1)} in {lived}; deciding takes {needed}")
     if launch.bestseller_gmv is not None and launch.gmv >= launch.bestseller_gmv > 0:
         return Staging(
             "graduate",
@@ -126,8 +127,9 @@ def expose(
     """Tomorrow's impressions of every launch; their sum never exceeds `budget`, and more budget never takes any away.
 
     Seeds share `seed_share` of the budget evenly, at most `seed_most` each; the rest goes to seeds and incubated
-    launches by propensity, within the caps of product and merchant. `seed` makes the draws repeatable. Fractions of
-    impressions are not handed out. Raises ConfigurationError for a negative budget or a launch named twice.
+    launches by propensity, within the caps of product and merchant; the product's also holds with what seeds are given.
+    `seed` makes the draws repeatable. Fractions of impressions are not handed out. Raises ConfigurationError for a
+    negative budget or a launch named twice.
     """
     if budget < 0:
         raise ConfigurationError(f"The exposure budget is {budget}; it cannot be negative.")
@@ -143,14 +145,15 @@ def expose(
     seeds = sum(stages[launch.product_id] == "seed" for launch in live)
     pot = min(policy.seed_share * budget, policy.seed_most * seeds)
     each = floor(pot / seeds) if seeds else 0
+    most = floor(policy.product_cap * budget + 1e-9)
     believed = propensities(live, policy.draws, seed)
     shares, bound = _within_caps(believed, [launch.merchant_id for launch in live], policy)
     for launch, propensity, share, held_by in zip(live, believed, shares, bound, strict=True):
         earned = floor(share * (budget - pot) + 1e-9)
         is_seed = stages[launch.product_id] == "seed"
-        impressions = earned + each * is_seed
-        binding = FLOOR if is_seed and not earned else held_by
-        result[launch.product_id] = Exposure(impressions, round(float(propensity), 6), binding)
+        given = earned + each * is_seed
+        binding = PRODUCT_CAP if given > most else FLOOR if is_seed and not earned else held_by
+        result[launch.product_id] = Exposure(min(given, most), round(float(propensity), 6), binding)
     return result
 
 
