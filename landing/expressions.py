@@ -135,6 +135,12 @@ def session() -> duckdb.DuckDBPyConnection:
     return connection
 
 
+@cache
+def _existing() -> frozenset[str]:
+    found = session().execute("select distinct function_name from duckdb_functions()").fetchall()
+    return frozenset(str(name) for (name,) in found)
+
+
 def _tree(text: str) -> Tree:
     """The tree of any one SQL expression. Raises UnfitExpressionError if it is none, or more than one."""
     [(answer,)] = session().execute("select json_serialize_sql($1)", [f"{_HEAD}{text}\n)"]).fetchall()
@@ -191,7 +197,9 @@ def _faults_of_function(node: Tree) -> Iterator[str]:
     if name == "timezone":
         yield "no time zone may be used in it: say `timezone:` beside `column:`."
     elif name not in FUNCTIONS | SYMBOLS:
-        yield f"{name}() may not be used: only functions of one row's cells may.{near(name, FUNCTIONS)}"
+        # One that exists is no slip of the pen: 'random' does not mean 'rpad'.
+        hint = "" if name in _existing() else near(name, FUNCTIONS)
+        yield f"{name}() may not be used: only functions of one row's cells may.{hint}"
     elif not plain or node["order_bys"]["orders"] or node["export_state"]:
         yield f"{name}() must be called as {name}(…), without more."
 

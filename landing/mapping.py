@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, get_args
 
 import duckdb
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -81,7 +81,10 @@ class TableEntry(_Strict):
 
 
 class Tables(_Strict):
-    """A whole mapping. `leave_out` names tables of the contract that are there by name only and mean something else."""
+    """A whole mapping; a source may add keys of its own to it and to its entries.
+
+    `leave_out` names tables of the contract that are there by name only and mean something else.
+    """
 
     tables: dict[str, TableEntry] = {}
     leave_out: tuple[str, ...] = ()
@@ -256,7 +259,7 @@ def _without(values: dict[str, Any], places: Iterable[Place]) -> dict[str, Any]:
 def _shape_fault(error: ErrorDetails, model: type[Tables]) -> Fault:
     """A fault of pydantic's in this file's words."""
     place = tuple(error["loc"])
-    owners: dict[int, type[_Strict]] = {1: model, 3: TableEntry}
+    owners: dict[int, type[_Strict]] = {1: model, 3: get_args(model.model_fields["tables"].annotation)[1]}
     name = ".".join(str(part) for part in place if part != "tables").replace(".columns.", ".") or place[0]
     if error["type"] == "extra_forbidden":
         known = owners.get(len(place), ColumnEntry).keys()

@@ -262,7 +262,8 @@ def _finish(request: Request, ledger: Ledger, record: dict[str, Any], reused: bo
         for key, side in (("later", f"after {request.as_of}"), ("earlier", f"before {request.start}"))
         if sums[key]
     )
-    written = "nothing written" if reused or not sums["written"] else f"{sums['written']:,} days or tables written"
+    s = "s" * (sums["written"] > 1)
+    written = "nothing written" if reused or not sums["written"] else f"{sums['written']:,} day{s} or table{s} written"
     warnings = list(record["warnings"])
     for name, facts in tables.items():
         if facts["quarantined"]:

@@ -10,26 +10,81 @@ import csv
 import gzip
 import hashlib
 import io
+import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import duckdb
+from pydantic import BaseModel, field_validator
 
 from coldframe.documents import Fault, near
 from coldframe.errors import BadInputError, ConfigurationError
 from landing.contract import BY_NAME, TABLES, Table
 from landing.expressions import Cell
-from landing.mapping import FILE, ColumnMap, Plan, Tables, read, write_cells
+from landing.mapping import FILE, ColumnMap, Plan, TableEntry, Tables, read, write_cells
 from landing.sources import Offer, quote
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _CHUNK = 1 << 20
 _OF_ONE_LINE = {"MISSING COLUMNS", "TOO MANY COLUMNS"}
+
+
+class Written(BaseModel):
+    """How CSV files are written, told beside a mapping; empty: as the whole mapping says, or commas and UTF-8."""
+
+    separator: str = ""
+    encoding: str = ""
+
+    @field_validator("separator")
+    @classmethod
+    def _one_sign(cls, given: str) -> str:
+        if len(given) != 1 or given.isalnum() or given in "\"'\r\n\0":
+            raise ValueError(f'{given!r} is not one sign such as ";" or "\\t"')
+        return given
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, given: str) -> str:
+        try:
+            b"a".decode(given)
+        except UnicodeDecodeError:
+            pass
+        except (LookupError, ValueError) as error:
+            raise ValueError(f"no encoding is called {given!r}, as utf-8, cp1252, latin-1 or utf-16 are") from error
+        return given
+
+
+class FileEntry(Written, TableEntry):
+    """Where one table comes from, and how its CSV files are written."""
+
+
+class FileTables(Written, Tables):
+    """The whole of a `mapping.yaml`."""
+
+    tables: dict[str, FileEntry] = {}  # type: ignore[assignment]
+
+    def written(self, table: str) -> "_Way":
+        own = self.tables.get(table, FileEntry())
+        return _Way(own.separator or self.separator or ",", own.encoding or self.encoding or "UTF-8")
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How a CSV file is written."""
+
+    separator: str
+    encoding: str
+
+    @property
+    def is_utf8(self) -> bool:
+        return codecs.lookup(self.encoding).name == "utf-8"
 
 
 @dataclass(frozen=True)
@@ -40,6 +95,7 @@ class _File:
     name: str
     width: int
     select: str
+    way: _Way
     blank_lines: int = 0
 
 
@@ -85,17 +141,18 @@ class Files:
         )
 
     def read(self, connection: duckdb.DuckDBPyConnection, table: str, first: date | None, last: date) -> str:
-        files = self._open[0][table]
-        parts = " union all by name ".join(map(_scan, files))
-        try:
-            write_cells(connection, parts)
-        except duckdb.Error as error:
-            names = ", ".join(f.name for f in files)
-            raise BadInputError(
-                f"{table}: {names} cannot be read: {str(error).splitlines()[0]} Nothing was landed. Export it again."
-            ) from error
-        if not all(_is_parquet(f.path) for f in files):
-            _add_unreadable_lines(connection, table, {str(f.path): f.name for f in files})
+        with _in_utf8(connection, self._open[0][table]) as files:
+            parts = " union all by name ".join(map(_scan, files))
+            try:
+                write_cells(connection, parts)
+            except duckdb.Error as error:
+                names = ", ".join(f.name for f in files)
+                raise BadInputError(
+                    f"{table}: {names} cannot be read: {str(error).splitlines()[0]} Nothing was landed. Export it "
+                    "again."
+                ) from error
+            if not all(_is_parquet(f.path) for f in files):
+                _add_unreadable_lines(connection, table, {str(f.path): f.name for f in files})
         return "from cells"
 
     @cached_property
@@ -105,31 +162,43 @@ class Files:
             what = "is a file, not a folder" if self.path.exists() else "does not exist"
             raise BadInputError(f"The folder {self.path} {what}. Nothing was landed. Check --path.")
         written = self.path / FILE
-        mapping = read(written, Tables) if written.is_file() else ColumnMap(Tables())
+        mapping = read(written, FileTables) if written.is_file() else ColumnMap(FileTables())
         told = _Told()
         found = self._find(mapping, told)
-        headers: dict[Path, _Header] = {}
-        for path in dict.fromkeys(path for paths in found.values() for path in paths):
+        ways = {name: mapping.settings.written(name) for name in found}
+        headers: dict[tuple[Path, _Way], _Header] = {}
+        for path, way in dict.fromkeys((path, ways[name]) for name, paths in found.items() for path in paths):
             try:
-                headers[path] = _parquet_header(path) if _is_parquet(path) else _csv_header(path)
+                headers[path, way] = _parquet_header(path) if _is_parquet(path) else _csv_header(path, way)
             except _UnfitError as error:
                 told.problems.append(f"{self._name(path)}: {error}")
         files: dict[str, list[_File]] = {}
         for name, paths in found.items():
-            table, files[name] = BY_NAME[name], []
-            for path in (p for p in paths if p in headers):
-                header, shown = headers[path], self._name(path)
+            table, way, files[name] = BY_NAME[name], ways[name], []
+            fit = [path for path in paths if (path, way) in headers]
+            empty = [path for path in fit if headers[path, way].empty]
+            self._tell_of_empty(table, empty, len(paths), told)
+            told.problems += self._repeated([path for path in paths if path not in empty])
+            for path in fit:
+                header, shown = headers[path, way], self._name(path)
                 plan = mapping.plan(table, header.cells, shown)
                 told.faults += plan.faults
                 told.problems += [f"{shown}: {p}" for p in _column_problems(table, header, plan)]
-                if header.empty and not table.may_be_empty:
-                    advice = "Export it again." if table.required else "Remove it if there is no such table."
-                    told.problems.append(f"{shown}: a header and no rows. {advice}")
                 told.warnings += [f"{shown}: {w}" for w in _column_warnings(table, plan, name in mapping.tables)]
-                files[name].append(_File(path, shown, len(header.columns), plan.select, header.blank_lines))
+                files[name].append(_File(path, shown, len(header.columns), plan.select, way, header.blank_lines))
         return files, [*mapping.told(told.faults), *dict.fromkeys(told.problems)], told.warnings
 
-    def _find(self, mapping: ColumnMap[Tables], told: _Told) -> dict[str, list[Path]]:
+    def _tell_of_empty(self, table: Table, empty: list[Path], of: int, told: _Told) -> None:
+        """A file without rows is a day without any; a table without rows must be one that can do without."""
+        if not empty or len(empty) < of or table.may_be_empty:
+            return
+        what = f"{_listed(map(self._name, empty))}: a header and no rows"
+        if table.required:
+            told.problems.append(f"{what}. Export it again.")
+        else:
+            told.warnings.append(f"{what}, so {table.name} is empty. Remove it if there is no such table.")
+
+    def _find(self, mapping: ColumnMap[FileTables], told: _Told) -> dict[str, list[Path]]:
         """The files of each table: those the mapping names, otherwise those that bear the table's name."""
         found = {table: self._mapped(table, mapping, told) for table in mapping.tables if mapping.origin(table)}
         taken = {part for table in found for name in mapping.origin(table) for part in Path(name).parts[:1]}
@@ -150,7 +219,13 @@ class Files:
                 why = "the mapping says otherwise" if table in BY_NAME else "no table has that name"
                 hint = "" if table in BY_NAME else near(table or entry.name, BY_NAME)
                 told.warnings.append(f"{entry.name} is ignored: {why}.{hint}")
-        told.problems += self._repeated(found, mapping)
+        for table, paths in found.items():
+            if len(paths) > 1 and not mapping.origin(table) and any(p.parent == self.path for p in paths):
+                told.problems.append(
+                    f"{table} is there {len(paths)} times: {', '.join(map(self._name, paths))}. Keep one, or put files "
+                    f"that belong together into {table}/."
+                )
+                found[table] = []
         for table in mapping.tables:
             if table not in found and not mapping.is_broken(("tables", table)):
                 what = f"there is no {table}.csv or {table}.parquet. Say `from:` which file holds its rows."
@@ -164,7 +239,7 @@ class Files:
                 )
         return found
 
-    def _mapped(self, table: str, mapping: ColumnMap[Tables], told: _Told) -> list[Path]:
+    def _mapped(self, table: str, mapping: ColumnMap[FileTables], told: _Told) -> list[Path]:
         found = []
         for number, name in enumerate(mapping.origin(table)):
             files = self._files_at(Path(name), told)
@@ -192,24 +267,15 @@ class Files:
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.path))
 
-    def _repeated(self, found: dict[str, list[Path]], mapping: ColumnMap[Tables]) -> Iterator[str]:
-        for table, paths in found.items():
-            top = [p for p in paths if p.parent == self.path]
-            if top and len(paths) > 1 and not mapping.origin(table):
-                names = ", ".join(map(self._name, paths))
-                yield (
-                    f"{table} is there {len(paths)} times: {names}. Keep one, or put files that belong together into "
-                    f"{table}/."
-                )
-                continue
-            same: dict[tuple[int, str], str] = {}
-            for path in paths:
-                with path.open("rb") as stream:
-                    content = (path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
-                name = self._name(path)
-                if content in same:
-                    yield f"{same[content]} and {name} have the same content. Remove one."
-                same.setdefault(content, name)
+    def _repeated(self, paths: list[Path]) -> Iterator[str]:
+        same: dict[tuple[int, str], list[str]] = {}
+        for path in paths:
+            with path.open("rb") as stream:
+                content = (path.stat().st_size, hashlib.file_digest(stream, "sha256").hexdigest())
+            same.setdefault(content, []).append(self._name(path))
+        for names in same.values():
+            if len(names) > 1:
+                yield f"{_listed(names)} have the same content. Keep one."
 
 
 class _UnfitError(Exception):
@@ -243,36 +309,77 @@ class _Header:
         return {name: Cell(f"_{place}", kind, kind) for place, (name, kind) in typed}
 
 
-def _csv_header(path: Path) -> _Header:
+def _csv_header(path: Path, way: _Way) -> _Header:
     """Header of a CSV file, after every byte of the file was looked at."""
-    decoder = codecs.getincrementaldecoder("utf-8")()
+    decoder = codecs.getincrementaldecoder(way.encoding)()
     offset = 0
     head = ""
     has_rows = False
     try:
-        for chunk in _chunks(path):
+        for chunk in chain(_chunks(path), [b""]):
             held = len(decoder.getstate()[0])
             try:
-                text = decoder.decode(chunk)
+                text = decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
                 wrong, value = offset - held + error.start, error.object[error.start]
-                raise _UnfitError(f"not UTF-8: byte {wrong:,} is 0x{value:02x}. Save it as UTF-8.") from error
+                advice = f"Save it as UTF-8, or say its `encoding` in {FILE}." if way.is_utf8 else "Name the right one."
+                raise _UnfitError(f"not {way.encoding}: byte {wrong:,} is 0x{value:02x}. {advice}") from error
             if "\0" in text:
                 raise _UnfitError(f"not text: byte {offset + chunk.index(0):,} is zero. Save it as CSV in UTF-8.")
             if offset == 0:
                 head = text.removeprefix("\ufeff")
-            has_rows = has_rows or offset > 0 or bool(head.strip().partition("\n")[2])
+            has_rows = has_rows or (offset > 0 and bool(text)) or bool(head.strip().partition("\n")[2])
             offset += len(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise _UnfitError(f"the gzip is cut off or damaged after {offset:,} bytes. Copy it again.") from error
+    except gzip.BadGzipFile as error:
+        if offset == 0:
+            raise _UnfitError("not gzip, as .gz promises. Compress it, or take .gz off its name.") from error
+        raise _UnfitError(_cut_off(offset)) from error
+    except (EOFError, zlib.error) as error:
+        raise _UnfitError(_cut_off(offset)) from error
     if not head.strip():
         raise _UnfitError("empty. Remove it if there is no such table, or export it again.")
     body = head.lstrip("\r\n")
-    columns = next(csv.reader(io.StringIO(body)))
-    if len(columns) == 1 and (found := next((s for s in ";\t|" if s in columns[0]), None)):
-        raise _UnfitError(f"cells are separated by {found!r}. Save it with commas.")
+    columns = next(csv.reader(io.StringIO(body), delimiter=way.separator))
+    others = (sign for sign in ",;\t|" if sign != way.separator)
+    if len(columns) == 1 and (found := next((s for s in others if s in columns[0]), None)):
+        advice = "Save it with commas, or say" if way.separator == "," else f"{way.separator!r} was said. Say"
+        raise _UnfitError(f"cells are separated by {found!r}. {advice} `separator:` in {FILE}.")
     blank_lines = head[: len(head) - len(body)].count("\n")
     return _Header(tuple(columns), ("VARCHAR",) * len(columns), blank_lines, empty=not has_rows)
+
+
+def _cut_off(offset: int) -> str:
+    return f"the gzip is cut off or damaged after {offset:,} bytes. Copy it again."
+
+
+@contextmanager
+def _in_utf8(connection: duckdb.DuckDBPyConnection, files: list[_File]) -> Iterator[list[_File]]:
+    """The files, those of another encoding as temporary copies: DuckDB alone knows too few of them."""
+    if all(file.way.is_utf8 or _is_parquet(file.path) for file in files):
+        yield files
+        return
+    [(spill,)] = connection.execute("select current_setting('temp_directory')").fetchall()
+    Path(spill).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=spill) as folder:
+        copies = []
+        for number, file in enumerate(files):
+            if file.way.is_utf8 or _is_parquet(file.path):
+                copies.append(file)
+                continue
+            decoder = codecs.getincrementaldecoder(file.way.encoding)()
+            copy = Path(folder) / f"{number}.csv"
+            with copy.open("wb") as stream:
+                for chunk in _chunks(file.path):
+                    stream.write(decoder.decode(chunk).encode("utf-8"))
+            copies.append(replace(file, path=copy))
+        yield copies
+
+
+def _listed(names: Iterable[str]) -> str:
+    """'a, b and c'; of more than five the first four, and how many others."""
+    given = list(names)
+    shown = given if len(given) <= 5 else [*given[:4], f"{len(given) - 4} more"]
+    return " and ".join(filter(None, [", ".join(shown[:-1]), shown[-1]]))
 
 
 def _is_parquet(path: Path) -> bool:
@@ -322,8 +429,9 @@ def _scan(file: _File) -> str:
     else:
         columns = ", ".join(f"{quote(name)}: 'VARCHAR'" for name in names)
         rows = (
-            f"read_csv({quote(file.path)}, columns = {{{columns}}}, auto_detect = false, header = true, delim = ',', "
-            f"quote = '\"', escape = '\"', skip = {file.blank_lines}, store_rejects = true)"
+            f"read_csv({quote(file.path)}, columns = {{{columns}}}, auto_detect = false, header = true, "
+            f"delim = {quote(file.way.separator)}, quote = '\"', escape = '\"', skip = {file.blank_lines}, "
+            "store_rejects = true)"
         )
     return f"select {file.select}, {quote(file.name)} as source_file, cast(null as varchar) as unreadable from {rows}"
 

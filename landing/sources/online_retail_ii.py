@@ -87,6 +87,8 @@ class OnlineRetail:
     @cached_property
     def _file(self) -> Path:
         path = given(self.path, _WHAT, _WHERE)
+        if not path.exists():
+            raise BadInputError(f"{path} does not exist. Nothing was landed. Check --path. {_WHERE}")
         found = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
         workbooks = [p.name for p in found if p.suffix.lower() in {".xlsx", ".xls"}]
         files = [p for p in found if p.is_file() and (stem(p).startswith(_STEM) or (stem(p) and not path.is_dir()))]

@@ -32,6 +32,7 @@ from landing.validate import EARLIEST, PATIENCE
 
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 _DAY = timedelta(days=1)
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _CLOCKS = {
     "date": "DATE",
     "timestamp without time zone": "TIMESTAMP",
@@ -206,7 +207,7 @@ class Postgres:
                 continue
             planned = _planned(table, mapping, schema, relation, relations[relation])
             faults += planned.plan.faults
-            problems += _column_problems(planned, relations[relation], self.path.name)
+            problems += _column_problems(table, planned, relations[relation], self.path.name)
             warnings += _warnings(table, planned)
             tables[table.name] = planned
         if told := [*mapping.told(faults), *problems]:
@@ -247,6 +248,13 @@ def _address_faults(settings: Database) -> Iterator[Fault]:
     if bool(settings.url) == bool(settings.url_env):
         said = "both are given" if settings.url else "none is"
         yield Fault(("url_env",), f"say either url, or url_env, the environment variable that holds it; {said}.")
+    elif settings.url_env and not _VARIABLE(settings.url_env):
+        # Most likely the address itself, with its password: it is quoted nowhere.
+        yield Fault(
+            ("url_env",),
+            "this is not the name of an environment variable. Put the address into a variable such as "
+            "SHOP_DATABASE_URL, and its name here.",
+        )
     elif settings.url_env and not os.environ.get(settings.url_env):
         yield Fault(("url_env",), f"the environment has no {settings.url_env}. Set it to {_EXAMPLE}.")
 
@@ -320,10 +328,11 @@ def _planned(table: Table, mapping: ColumnMap[Database], schema: str, relation: 
     return _Planned(f"{schema}.{relation}", plan, columns.cells, day if chooses else None, margin)
 
 
-def _column_problems(planned: _Planned, columns: _Relation, file: str) -> Iterator[str]:
+def _column_problems(table: Table, planned: _Planned, columns: _Relation, file: str) -> Iterator[str]:
     for name in planned.plan.missing:
         hint = near(name, planned.plan.unread).replace("Did you mean", "Is it")
-        yield f"{planned.relation}: column {name!r} is missing.{hint} Add it in a view, or map it in {file}."
+        other = "" if table.required else f" If it holds something else, say leave_out: [{table.name}]."
+        yield f"{planned.relation}: column {name!r} is missing.{hint} Add it in a view, or map it in {file}.{other}"
     hidden = [name for name in planned.plan.used if name not in columns.readable]
     if hidden:
         listed = ", ".join(hidden)

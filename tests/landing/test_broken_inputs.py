@@ -156,6 +156,10 @@ def mapped(old: str = "", new: str = "") -> Break:
     return apply
 
 
+def saying(mapping: str) -> Break:
+    return lambda folder: (folder / "mapping.yaml").write_text(mapping)
+
+
 # Bad rows: the good ones land, the bad ones lie in quarantine with their reasons -------------------------------------
 
 
@@ -302,13 +306,36 @@ BAD_DELIVERIES = [
     BadDelivery("a truncated Parquet file", cut(".parquet"), "order_lines.parquet: not a whole Parquet file ("),
     BadDelivery("a truncated gzip", cut(".csv.gz"), "order_lines.csv.gz: the gzip is cut off or damaged after "),
     BadDelivery("Latin-1", content(lambda b: b.replace(b"Product 3,", b"Caf\xe9,", 1), "products"),
-                "products.csv: not UTF-8: byte 256 is 0xe9. Save it as UTF-8."),
+                "products.csv: not UTF-8: byte 256 is 0xe9. Save it as UTF-8, or say its `encoding` in mapping.yaml."),
     BadDelivery("UTF-16", content(lambda b: b.decode().encode("utf-16")),
                 "order_lines.csv: not UTF-8: byte 0 is 0xff."),
     BadDelivery("zero bytes", content(lambda b: b.replace(b"north", b"no\0th", 1)),
                 "order_lines.csv: not text: byte 171 is zero."),
     BadDelivery("semicolons", text(lambda t: t.replace(",", ";")),
-                "order_lines.csv: cells are separated by ';'. Save it with commas."),
+                "order_lines.csv: cells are separated by ';'. Save it with commas, or say `separator:` in "
+                "mapping.yaml."),
+    BadDelivery("another separator than was said", saying("separator: '|'\n"),
+                "calendar.csv: cells are separated by ','. '|' was said. Say `separator:` in mapping.yaml."),
+    BadDelivery("a separator of two signs", saying("separator: ';;'\n"),
+                "mapping.yaml, line 1, column 12: separator: ';;' is not one sign such as \";\" or \"\\t\"."),
+    BadDelivery("an encoding nobody knows", saying("tables:\n  products: {encoding: latin-99}\n"),
+                "mapping.yaml, line 2, column 24: products.encoding: no encoding is called 'latin-99'"),
+    BadDelivery("another encoding than was said",
+                both(saying("encoding: ascii\n"),
+                     content(lambda b: b.replace(b"Product 3,", b"Caf\xe9,", 1), "products")),
+                "products.csv: not ascii: byte 256 is 0xe9. Name the right one."),
+    BadDelivery("an unknown key of a table", saying("tables:\n  products: {seperator: ';'}\n"),
+                "unknown key 'seperator'. Did you mean 'separator'? Known: from, columns, separator, encoding."),
+    BadDelivery("a file that is not gzip", lambda f: (f / "order_lines.csv").rename(f / "order_lines.csv.gz"),
+                "order_lines.csv.gz: not gzip, as .gz promises. Compress it, or take .gz off its name."),
+    BadDelivery("a table of days none of which has rows", in_parts(slice(0, 0), slice(0, 0)),
+                "order_lines/part-0.csv and order_lines/part-1.csv: a header and no rows. Export it again."),
+    BadDelivery("one day under forty names", in_parts(*[slice(0, 50)] * 40),
+                "order_lines/part-0.csv, order_lines/part-1.csv, order_lines/part-10.csv, order_lines/part-11.csv and "
+                "36 more have the same content. Keep one."),
+    BadDelivery("an expression between braces",
+                mapped("{constant: shop}", "{expression: replace(till, ',', '.')}"),
+                "Commas and quotes end what stands between braces: write the expression on a line of its own."),
     BadDelivery("a quotation mark never closed", order("region", '"north'),
                 "order_lines.csv cannot be divided into rows from line 5 on: a quotation mark is never closed"),
     BadDelivery("a quotation mark inside a quoted cell", order("region", '"nor"th'),
@@ -318,7 +345,7 @@ BAD_DELIVERIES = [
                      lambda f: (f / "keep").rename(f / "order_lines.csv")),
                 "order_lines is there 2 times: order_lines.csv, order_lines.parquet."),
     BadDelivery("the same file under two names", in_parts(slice(0, 50), slice(0, 50)),
-                "order_lines/part-0.csv and order_lines/part-1.csv have the same content. Remove one."),
+                "order_lines/part-0.csv and order_lines/part-1.csv have the same content. Keep one."),
     BadDelivery("overlapping days in two files", in_parts(slice(0, 55), slice(50, 75)),
                 "order_lines/part-0.csv and order_lines/part-1.csv overlap: 5 rows of the second have a key"),
     BadDelivery("a missing table", lambda f: (f / "products.csv").unlink(), "products is missing. Add products.csv"),

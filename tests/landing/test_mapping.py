@@ -135,6 +135,12 @@ def test_an_expression_that_is_not_fit_is_refused_before_it_runs(expression: str
     assert message in str(refused.value)
 
 
+def test_a_function_that_exists_and_is_not_allowed_is_not_taken_for_a_slip() -> None:
+    with pytest.raises(UnfitExpressionError) as refused:
+        parse("random()")
+    assert "Did you mean" not in str(refused.value)
+
+
 def test_all_that_is_wrong_with_an_expression_is_told() -> None:
     with pytest.raises(UnfitExpressionError) as refused:
         parse("sum(n) + getenv('HOME') + sum(price)")
@@ -587,3 +593,70 @@ def test_the_guides_file_for_a_database_has_nothing_wrong_with_it(tmp_path: Path
 def test_the_guide_names_every_key(guide: Path) -> None:
     keys = {*Tables.keys(), *Database.keys(), *TableEntry.keys(), *ColumnEntry.keys()} - {"url"}
     assert [key for key in sorted(keys) if not re.search(rf"\b{key}\b", GUIDE)] == []
+
+
+def german(text: str) -> bytes:
+    """As a German spreadsheet saves it: semicolons, and the euro sign where Latin-1 has none."""
+    return text.replace(",", ";").replace("Product 3", "Müsli zu 3 €").encode("cp1252")
+
+
+def test_separators_and_encodings_are_those_of_the_mapping_and_a_table_may_have_its_own(
+    folder: Path, shop: Any
+) -> None:
+    for table in ("merchants", "products", "calendar"):
+        path = folder / f"{table}.csv"
+        path.write_bytes(german(path.read_text()))
+    lines = folder / "order_lines.csv"
+    lines.write_bytes(lines.read_text().replace(",north,", ",Süd,").replace(",", "\t").encode("utf-16"))
+    (folder / "mapping.yaml").write_text(
+        """
+separator: ";"
+encoding: cp1252
+tables:
+  order_lines: {separator: "\\t", encoding: utf-16}
+"""
+    )
+    result = shop.land(folder)
+    assert result.facts["quarantined"] == 0
+    assert "Müsli zu 3 €" in {row["title"] for row in shop.rows("products")}
+    assert {row["region"] for row in shop.rows("order_lines")} == {"Süd"}
+
+
+def test_a_line_of_another_encoding_that_cannot_be_divided_is_quarantined_under_its_files_name(
+    folder: Path, shop: Any
+) -> None:
+    path = folder / "order_lines.csv"
+    path.write_bytes(path.read_text().replace(",north,", ",Süd,north,", 1).encode("latin-1"))
+    (folder / "mapping.yaml").write_text("encoding: latin-1\n")
+    shop.land(folder)
+    [refused] = shop.quarantine("order_lines")
+    assert refused["source_file"] == "order_lines.csv"
+    assert "Süd" in refused["unreadable"]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_days_on_which_the_shop_was_closed_are_files_without_rows(suffix: str, folder: Path, shop: Any) -> None:
+    header, *rows = (folder / "order_lines.csv").read_text().splitlines()
+    (folder / "order_lines.csv").unlink()
+    (folder / "order_lines").mkdir()
+    for number, part in enumerate([rows[:50], [], rows[50:], []]):
+        path = folder / "order_lines" / f"{number}.csv"
+        path.write_text("\n".join([header, *part]) + "\n")
+        if suffix == ".parquet":
+            duckdb.execute(
+                f"copy (from read_csv('{path}', all_varchar = true, header = true)) to '{path.with_suffix(suffix)}'"
+            )
+            path.unlink()
+    result = shop.land(folder)
+    assert result.facts["tables"]["order_lines"]["accepted"] == 75
+    assert result.warnings == ()
+
+
+def test_an_optional_table_without_rows_lands_empty_and_is_told(folder: Path, shop: Any) -> None:
+    columns = ",".join(column.name for column in BY_NAME["refunds"].columns)
+    (folder / "refunds.csv").write_text(columns + "\n")
+    result = shop.land(folder)
+    assert shop.rows("refunds") == []
+    assert result.warnings == (
+        "refunds.csv: a header and no rows, so refunds is empty. Remove it if there is no such table.",
+    )

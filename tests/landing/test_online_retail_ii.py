@@ -358,3 +358,8 @@ def test_the_calendar_knows_bank_holidays_and_a_christmas_that_begins_in_septemb
     season = [day for (day, event), kind in events.items() if event == "christmas" and day.year == 2010]
     assert (min(season).month, max(season)) == (9, date(2010, 12, 23))
     assert max(day for day, _ in events) > date(2011, 12, 9) + timedelta(days=366)
+
+
+def test_a_path_that_does_not_exist_is_told_as_such(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"nowhere does not exist\. Nothing was landed\. Check --path"):
+        OnlineRetail(tmp_path / "nowhere").probe()
