@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,7 +45,6 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "transform": (("transform",), "Build the marts with dbt."),
     "audit": (("audit_landed", "publish"), "Judge what landed and the marts, then publish a snapshot."),
     "materialize": (("materialize",), "Write the published features to the online store."),
-    "train": (("forecast", "growth"), "Forecast demand and score recent launches."),
     "decide": (DECISIONS, "Draft the seasonal assortment and the incubation plan."),
 }
 
@@ -132,14 +131,20 @@ def _parameter(name: str, kind: Any, option: Any, default: Any) -> inspect.Param
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def takes_request(command: Callable[[Request], None]) -> Callable[..., None]:
-    """Gives a command one option for each field of `Request`; all of them are checked by `Request` alone."""
+def takes_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Gives a command one option for each field of `Request`; all of them are checked by `Request` alone.
+
+    What the command takes beside its request stays as it is.
+    """
+    others = list(inspect.signature(command).parameters.values())[1:]
 
     @functools.wraps(command)
     def wrapped(**values: Any) -> None:
-        command(_request(values))
+        own = {other.name: values.pop(other.name) for other in others}
+        command(_request(values), **own)
 
-    parameters = [_option(name, field) for name, field in Request.model_fields.items()]
+    parameters = [other.replace(kind=inspect.Parameter.KEYWORD_ONLY) for other in others]
+    parameters += [_option(name, field) for name, field in Request.model_fields.items()]
     wrapped.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     wrapped.__annotations__ = {p.name: p.annotation for p in parameters}
     return wrapped
@@ -232,6 +237,60 @@ def _register(name: str, steps: tuple[str, ...], explained: str) -> None:
 
 for _name, (_steps, _help) in COMMANDS.items():
     _register(_name, _steps, _help)
+
+
+# Training and forecasts
+
+
+class Trained(StrEnum):
+    FORECAST = "forecast"
+    GROWTH = "growth"
+
+
+_TRAINS: dict[Trained, tuple[str, ...]] = {
+    Trained.FORECAST: ("forecast", "forecast_daily"),
+    Trained.GROWTH: ("growth",),
+}
+_FACTS = ("audit_landed", "transform", "publish")
+
+
+@app.command()
+@takes_request
+def train(
+    request: Request, model: Annotated[Trained | None, typer.Argument(help="Only this one; default: both.")] = None
+) -> None:
+    """Forecast demand, by the week and by the day, and score recent launches.
+
+    Facts of that day that landed and are not published yet are published first.
+    """
+    wanted = [step for name, steps in _TRAINS.items() if model in (None, name) for step in steps]
+    missing = () if _is_published(request) else _FACTS
+    if missing:
+        typer.echo(f"The published snapshot is not of {request.as_of}: one is made first.", err=True)
+    _run_steps((*missing, *wanted), request)
+
+
+def _is_published(request: Request) -> bool:
+    from coldframe import snapshots
+
+    try:
+        return snapshots.current(workspace(request.source)).as_of == request.as_of
+    except NotAvailableError:
+        return False
+
+
+@app.command()
+def forecast(
+    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day whose forecast is asked for.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)],
+    horizon: Annotated[int, typer.Option(help="Days ahead.")] = 28,
+    freq: Annotated[str, typer.Option(help="D: days, W: weeks of seven days from the as-of on.")] = "D",
+    level: Annotated[str, typer.Option(help="product_region, category_region, region, total …")] = "product_region",
+    source: Annotated[str | None, typer.Option(help="Source (default: the one with a forecast of that day).")] = None,
+) -> None:
+    """Write a level's daily or weekly forecast with its intervals to a file; `coldframe train forecast` makes it."""
+    done = find_service("write_forecast")(source, as_of.date(), horizon, freq, level, out)
+    typer.echo(f"{done['rows']:,} rows of level {done['level']} from release {done['release']}: {done['path']}")
 
 
 # Plans

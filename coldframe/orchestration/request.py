@@ -21,6 +21,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "Season and assortment": (
         "season",
         "horizon_weeks",
+        "horizon_days",
         "options",
         "objective",
         "service_level",

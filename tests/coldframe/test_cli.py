@@ -82,7 +82,44 @@ def test_each_command_runs_its_steps_in_order_and_tells_of_each(command: str, as
 
 
 def test_the_commands_together_cover_every_step() -> None:
-    assert {s for name, (steps, _) in cli.COMMANDS.items() if name != "run" for s in steps} == set(STEPS)
+    others = {s for name, (steps, _) in cli.COMMANDS.items() if name != "run" for s in steps}
+    assert others | {"forecast", "growth"} == set(STEPS)
+
+
+@pytest.mark.parametrize(
+    ("model", "steps"),
+    [
+        ((), ["forecast", "forecast_daily", "growth"]),
+        (("forecast",), ["forecast", "forecast_daily"]),
+        (("growth",), ["growth"]),
+    ],
+)
+def test_train_trains_what_is_named_and_publishes_facts_first_that_are_not(
+    model: tuple[str, ...], steps: list[str], asked: list[tuple[str, Request]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = run("train", *model, "--source", "shop", "--as-of", "2017-09-30")
+    assert result.exit_code == 0, result.output
+    assert [name for name, _ in asked] == ["audit_landed", "transform", "publish", *steps]
+    assert "The published snapshot is not of 2017-09-30: one is made first." in result.output
+    asked.clear()
+    monkeypatch.setattr(cli, "_is_published", lambda _: True)
+    run("train", *model, "--source", "shop", "--as-of", "2017-09-30")
+    assert [name for name, _ in asked] == steps
+
+
+def test_forecast_asks_the_service_for_what_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[tuple[object, ...]] = []
+
+    def service(*given: object) -> dict[str, object]:
+        calls.append(given)
+        return {"rows": 1234, "level": "product_region", "release": "r1", "path": "f.parquet"}
+
+    monkeypatch.setattr(cli, "find_service", lambda name: {"write_forecast": service}[name])
+    out = tmp_path / "f.parquet"
+    result = run("forecast", "--as-of", "2016-04-24", "--level", "item_region", "--freq", "D", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    assert calls == [(None, date(2016, 4, 24), 28, "D", "item_region", out)]
+    assert "1,234 rows of level product_region from release r1" in result.output
 
 
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
@@ -93,6 +130,7 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "path": str(tmp_path),
         "season": "2017-Q4",
         "horizon_weeks": "20",
+        "horizon_days": "7",
         "options": "7",
         "objective": "margin",
         "service_level": "0.9",
@@ -375,10 +413,13 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
     unknown = run("rollback", "nosuch", "--by", "ann", "--why", "worse")
     assert (unknown.exit_code, "shop has no model 'nosuch'. Known: growth." in unknown.stderr) == (2, True)
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
+    lifted = run("rollback", "growth", "--lift", "--by", "ann", "--why", "mended").output
+    assert "The policy decides again what serves growth of shop; until then r1 does." in lifted
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0
     assert called == [
-        ("rollback", Workspace(home, "shop"), "growth", "ann", "worse"),
+        ("rollback", Workspace(home, "shop"), "growth", "ann", "worse", False),
+        ("rollback", Workspace(home, "shop"), "growth", "ann", "mended", True),
         ("serve", "shop", 7000),
         ("up",),
         ("down",),

@@ -19,6 +19,7 @@ FULL = Request.model_validate(
         "path": "/data/shop",
         "season": "2026-Q3",
         "horizon_weeks": 20,
+        "horizon_days": 7,
         "options": 7,
         "objective": "margin",
         "service_level": 0.9,

@@ -1,0 +1,1 @@
+"""Demand by the day: every product in every region, and every level it adds up to."""

@@ -1,0 +1,231 @@
+"""What a tree may know of a series standing at an origin, and of the day it is asked about.
+
+Everything is relative to what the series sells now, so that one model serves a bestseller and a straggler, and
+nothing after the origin is read but the calendar and prices announced by then.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ml.forecasting.daily.calendar import Calendar
+from ml.forecasting.daily.hierarchy import summing
+from ml.forecasting.daily.panel import PriceList
+
+Floats = NDArray[Any]
+Ints = NDArray[np.int64]
+
+YEAR = 364
+"""Days back to the same weekday of last year."""
+MEANS = (7, 14, 28, 56, 91, 182, 364)
+WEEKDAYS = (1, 2, 4, 8, 26)
+MOST_CODES = 250
+"""Codes of a category a tree can tell apart; rarer ones share the last."""
+IDLE_DAYS = 120
+
+
+@dataclass(frozen=True)
+class Series:
+    """Series to learn from: `units` [series, day], NaN before they began; `group` the series each one's season is
+    read from, as groups that are added up; `product` likewise the product over all regions, None without one.
+    `codes` are categories by name. `place` is the series' row of the calendar, whose days reach past the history.
+    """
+
+    units: Floats
+    first_day: Ints
+    group: Ints
+    product: Ints | None
+    codes: Mapping[str, Ints]
+    place: Ints
+    calendar: Calendar
+    prices: PriceList | None
+
+    @cached_property
+    def sums(self) -> Floats:
+        """[series, day + 1] units before each day."""
+        return _cumulated(np.nan_to_num(self.units))
+
+    @cached_property
+    def squares(self) -> Floats:
+        return _cumulated(np.nan_to_num(self.units).astype(float) ** 2)
+
+    @cached_property
+    def selling(self) -> NDArray[np.int32]:
+        """[series, day + 1] days with a sale before each day."""
+        return _counted(np.nan_to_num(self.units) > 0)
+
+    @cached_property
+    def group_sums(self) -> Floats:
+        return _cumulated(summing(self.group) @ np.nan_to_num(self.units))
+
+    @cached_property
+    def product_sums(self) -> Floats | None:
+        return None if self.product is None else _cumulated(summing(self.product) @ np.nan_to_num(self.units))
+
+    @cached_property
+    def codes_in_range(self) -> dict[str, Ints]:
+        result = {}
+        for name, codes in self.codes.items():
+            order = np.argsort(-np.bincount(codes), kind="stable")
+            rank = np.empty(len(order), dtype=np.int64)
+            rank[order] = np.arange(len(order))
+            result[name] = np.minimum(rank[codes], MOST_CODES)
+        return result
+
+    def known(self, day: int | Ints) -> Ints:
+        """Days on offer before `day`, [series]."""
+        return np.maximum(day - self.first_day, 0)
+
+
+class State:
+    """What is known of every series once `origin` days have passed."""
+
+    def __init__(self, series: Series, origin: int) -> None:
+        self.series, self.origin = series, origin
+        known = {days: np.minimum(series.known(origin), days) for days in MEANS}
+        sold = {days: _window(series.sums, origin, days) for days in MEANS}
+        # The mean of four weeks, drawn by one week's weight towards that of a quarter.
+        usual = sold[91] / np.maximum(known[91], 1)
+        self.scale = np.maximum((sold[28] + 7 * usual + 0.02) / (known[28] + 7), 0.02)
+        scale = self.scale
+        columns: dict[str, Floats] = dict(series.codes_in_range)
+        for days in MEANS:
+            columns[f"mean_{days}"] = _share(sold[days], known[days]) / scale
+        for days in (28, 91):
+            count = np.maximum(known[days], 1)
+            variance = _window(series.squares, origin, days) / count - (sold[days] / count) ** 2
+            columns[f"deviation_{days}"] = np.sqrt(np.maximum(variance, 0)) / scale
+        for days in (7, 28, 91):
+            columns[f"zero_{days}"] = 1 - _share(_window(series.selling, origin, days), known[days])
+        columns["known"] = np.minimum(series.known(origin), 800)
+        columns["idle"] = self._idle()
+        for lag in (1, 2, 3):
+            columns[f"lag_{lag}"] = series.units[:, origin - lag] / scale
+        columns["log_scale"] = np.log(scale)
+        group = series.group_sums
+        four, quarter = _mean(group, origin, 28), _mean(group, origin, 91)
+        columns["group_trend"] = (four / np.maximum(quarter, 1e-3))[series.group]
+        columns["group_week"] = (_mean(group, origin, 7) / np.maximum(four, 1e-3))[series.group]
+        if origin >= YEAR + 28:
+            columns["group_year"] = (four / np.maximum(_mean(group, origin - YEAR, 28), 1e-3))[series.group]
+        else:
+            columns["group_year"] = np.full(len(scale), np.nan)
+        if series.product_sums is not None and series.product is not None:
+            now = _mean(series.product_sums, origin, 28)
+            before = _mean(series.product_sums, origin, 91)
+            columns["product_share"] = scale / np.maximum(now[series.product], 1e-3)
+            columns["product_trend"] = (now / np.maximum(before, 1e-3))[series.product]
+        if series.prices is not None:
+            every = np.arange(len(scale))
+            self.price = series.prices.at(every, np.full(len(scale), origin - 1), origin)
+            past = np.stack(
+                [
+                    series.prices.at(every, np.full(len(scale), max(origin - 1 - 7 * week, 0)), origin)
+                    for week in range(52)
+                ]
+            )
+            # Not nanmean: series without a price have none, and its warning cannot be silenced in a thread alone.
+            self.mean_price = _known_mean(past, axis=0)
+            self.top_price = np.where(
+                np.isfinite(self.mean_price), np.where(np.isfinite(past), past, 0).max(axis=0), np.nan
+            )
+            columns["log_price"] = np.log(np.maximum(self.price, 0.01))
+            columns["price_now"] = self.price / self.mean_price
+            columns["cents"] = np.round(self.price * 100) % 100
+        self.columns = columns
+        recent = series.units[:, max(0, origin - 7 * max(WEEKDAYS)) : origin]
+        short = -recent.shape[1] % 7
+        padded = np.pad(recent, ((0, 0), (short, 0)), constant_values=np.nan).reshape(len(scale), -1, 7)
+        self.weekdays = {weeks: _known_mean(padded[:, -weeks:], axis=1) / scale[:, None] for weeks in WEEKDAYS}
+
+    def rows(self, which: Ints, ahead: Ints) -> tuple[Floats, list[str]]:
+        """[row, feature] of series `which`, `ahead` days after the origin (1: the first one), and their names."""
+        series, origin, calendar = self.series, self.origin, self.series.calendar
+        day = origin + ahead - 1
+        place = series.place[which]
+        columns: dict[str, Floats] = {name: column[which] for name, column in self.columns.items()}
+        columns["ahead"] = ahead
+        columns["weekday"] = calendar.days.dayofweek.to_numpy()[day]
+        columns["month_day"] = calendar.days.day.to_numpy()[day]
+        # Numbers of events begin at 1: 0 is a day like any other.
+        columns["event"] = calendar.code[place, day] + 1
+        columns["event_after"] = calendar.code[place, np.minimum(day + 1, len(calendar.days) - 1)] + 1
+        columns["event_before"] = calendar.code[place, np.maximum(day - 1, 0)] + 1
+        columns["until_event"] = calendar.until[place, day]
+        columns["since_event"] = calendar.since[place, day]
+        columns["payday"] = calendar.payday[place, day]
+        for weeks, means in self.weekdays.items():
+            columns[f"weekday_{weeks}"] = means[which, (ahead - 1) % 7]
+        for half in (3, 14):
+            begin, end = np.clip(day - YEAR - half, 0, origin), np.clip(day - YEAR + half + 1, 0, origin)
+            count = np.maximum(end - np.maximum(begin, series.first_day[which]), 0)
+            sold = series.sums[which, end] - series.sums[which, begin]
+            columns[f"year_ago_{half}"] = _share(sold, count) / self.scale[which]
+        for years in (1, 2):
+            columns |= self._season(series.group[which], day, years)
+        if series.prices is not None:
+            price = series.prices.at(which, day, origin)
+            price = np.where(np.isfinite(price), price, self.price[which])
+            columns["price_to_mean"] = price / self.mean_price[which]
+            columns["price_to_top"] = price / self.top_price[which]
+            columns["price_change"] = price / self.price[which]
+        return np.stack([np.asarray(column, dtype=np.float32) for column in columns.values()], axis=1), list(columns)
+
+    def _season(self, group: Ints, day: Ints, years: int) -> dict[str, Floats]:
+        """How the group sold around the day one or two years ago, relative to how it sold at the origin's date then."""
+        origin, sums = self.origin - YEAR * years, self.series.group_sums
+        names = [f"season_{years}_{name}" for name in ("day", "week", "month")]
+        if origin < 28:
+            return {name: np.full(len(day), np.nan) for name in names}
+        base = np.maximum((sums[group, origin] - sums[group, origin - 28]) / 28, 1e-3)
+        result = {}
+        for name, half in zip(names, (0, 3, 14), strict=True):
+            begin = day - YEAR * years - half
+            end = np.minimum(day - YEAR * years + half + 1, self.origin)
+            result[name] = (sums[group, end] - sums[group, begin]) / (end - begin) / base
+        return result
+
+    def _idle(self) -> Floats:
+        """Days since the last sale, IDLE_DAYS at most."""
+        recent = np.nan_to_num(self.series.units[:, max(0, self.origin - IDLE_DAYS) : self.origin])[:, ::-1] > 0
+        return np.where(recent.any(axis=1), recent.argmax(axis=1), IDLE_DAYS).astype(float)
+
+
+CATEGORIES = ("weekday", "event", "event_after", "event_before")
+"""Features that name something, beside the codes of the series."""
+
+
+def _cumulated(values: Floats) -> Floats:
+    result = np.zeros((values.shape[0], values.shape[1] + 1))
+    np.cumsum(values, axis=1, out=result[:, 1:])
+    return result
+
+
+def _counted(values: NDArray[np.bool_]) -> NDArray[np.int32]:
+    result = np.zeros((values.shape[0], values.shape[1] + 1), dtype=np.int32)
+    np.cumsum(values, axis=1, out=result[:, 1:])
+    return result
+
+
+def _window(sums: Floats, origin: int, days: int) -> Floats:
+    result: Floats = sums[:, origin] - sums[:, max(0, origin - days)]
+    return result
+
+
+def _mean(sums: Floats, origin: int, days: int) -> Floats:
+    return _window(sums, origin, days) / min(days, origin)
+
+
+def _share(part: Floats, whole: Floats) -> Floats:
+    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
+
+
+def _known_mean(values: Floats, axis: int) -> Floats:
+    """Mean over an axis of what is a number; NaN where nothing is."""
+    known = np.isfinite(values)
+    count = known.sum(axis=axis)
+    return _share(np.where(known, values, 0.0).sum(axis=axis), count)
