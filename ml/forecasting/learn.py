@@ -30,13 +30,18 @@ EXPECTED_COVERAGE = (0.7, 0.9)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: the weeks ahead, the season they are added up over, and the rules."""
+    """What is asked: the weeks ahead, the season they are added up over, and the rules.
+
+    `held` names, by level and segment, models that serve whatever today's back-test prefers; a segment it does not
+    name, or whose model can no longer be tested, is chosen for.
+    """
 
     horizon: int
     season: str
     season_weeks: tuple[date, ...]
     routes: RouteRules = field(default_factory=RouteRules)
     choice: ChoiceRules = field(default_factory=ChoiceRules)
+    held: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,7 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     benchmark = models.benchmark(min(origins.cutoffs))
     rows, seconds = evaluate.backtest(panel, origins, plan.routes)
     scored = evaluate.accuracy(rows).assign(level=panel.level)
-    choices = _choices(panel.level, scored, benchmark, plan.choice)
+    choices = _choices(panel.level, scored, benchmark, plan)
     chosen = rows[_is_chosen(rows, choices)].reset_index(drop=True)
     quantiles = _honest_quantiles(rows)
 
@@ -108,7 +113,8 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     )
 
 
-def _choices(level: Level, scored: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> dict[str, Choice]:
+def _choices(level: Level, scored: pd.DataFrame, benchmark: str, plan: Plan) -> dict[str, Choice]:
+    held = {segment: model for of, segment, model in plan.held if of == level}
     result = {}
     for (of, segment), candidates in models.CANDIDATES.items():
         if of != level:
@@ -118,7 +124,11 @@ def _choices(level: Level, scored: pd.DataFrame, benchmark: str, rules: ChoiceRu
             result[segment] = Choice(level, segment, candidates[0], "no series of this segment could be back-tested")
         else:
             names = [name for name in (benchmark, *candidates) if name in set(part["model"])]
-            result[segment] = choose(part.set_index("model").loc[names].reset_index(), benchmark, rules)
+            result[segment] = (
+                Choice(level, segment, held[segment], "it served before, and no challenger was let in its place")
+                if held.get(segment) in names
+                else choose(part.set_index("model").loc[names].reset_index(), benchmark, plan.choice)
+            )
     return result
 
 

@@ -1,11 +1,12 @@
 """The step `forecast`: learns demand from the published snapshot when it is due, and promotes what is better.
 
 Everything downstream reads the champion it leaves behind; when it breaks, plans go on being made from the last one.
+What loses is a choice of models, never today's facts: then the models that serve are learned again from them.
 """
 
 import hashlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from coldframe.run import Request, StepResult
 from ml.forecasting import compare, data, models
 from ml.forecasting.decide import Made, decide_retraining
 from ml.forecasting.learn import Plan, learn
-from ml.promotion import PromotionDecision, decide_promotion
+from ml.promotion import PromotionDecision, decide_promotion, decided
 from ml.registry import Registry, Release
 
 MODEL = "forecasting"
@@ -38,9 +39,7 @@ def forecast(request: Request) -> StepResult:
             "Run `coldframe audit` for that day first."
         )
     plan = _plan(request, snapshot)
-    params = asdict(plan) | {"models": models.describe(), "code": code_hash()}
-    params = json.loads(json.dumps(params, default=str))
-
+    params = _params(plan)
     registry = Registry(space)
     champion = registry.champion(MODEL)
     if champion is not None and champion.as_of > request.as_of:
@@ -51,33 +50,23 @@ def forecast(request: Request) -> StepResult:
     if champion is not None and retraining.action == "reuse":
         return _result(champion, facts, f"reused release {champion.id}: {'; '.join(retraining.reasons)}", reused=True)
 
-    release = None if request.force else _same(registry, request.as_of, snapshot.id, params)
-    reused = release is not None
-    warnings: tuple[str, ...] = ()
-    if release is None:
-        learned = learn(data.load(snapshot), plan)
-        warnings = learned.warnings
-        facts |= learned.facts
-        shown = {"warnings": list(warnings), "facts": {k: v for k, v in learned.facts.items() if "seconds" not in k}}
-        release = registry.release(
-            MODEL,
-            request.as_of,
-            snapshot.id,
-            params,
-            learned.metrics,
-            learned.tables,
-            {"summary.json": json.dumps(shown, sort_keys=True).encode()},
-        )
+    release, reused, learned_facts = _learned(registry, snapshot, request, plan)
     promotion = _promote(registry, champion, release)
-    facts |= {
+    warnings: tuple[str, ...] = ()
+    if promotion.action == "keep":
+        warnings = (f"release {release.id} was not promoted: {'; '.join(promotion.reasons)}",)
+        if champion is not None and champion.snapshot_id != snapshot.id:
+            held = _routes(champion)
+            if held != _routes(release):
+                release, reused, learned_facts = _learned(registry, snapshot, request, replace(plan, held=held))
+            promotion = _refresh(registry, champion, release, promotion)
+    facts |= learned_facts | {
         "promotion": promotion.action,
         "promotion_reasons": list(promotion.reasons),
         "promotion_decision": promotion.decision_id,
         "retraining_decision": retraining.decision_id,
     }
-    if promotion.action == "keep":
-        warnings += (f"release {release.id} was not promoted: {'; '.join(promotion.reasons)}",)
-    done = "promoted" if promotion.action == "promote" else "kept as challenger"
+    done = {"promote": "promoted", "refresh": "serves", "keep": "kept as challenger"}[promotion.action]
     return _result(release, facts, f"release {release.id} {done}: {promotion.reasons[0]}", reused, warnings)
 
 
@@ -119,6 +108,41 @@ def _made(release: Release) -> Made:
     )
 
 
+def _params(plan: Plan) -> dict[str, Any]:
+    params = asdict(plan) | {"models": models.describe(), "code": code_hash()}
+    return dict(json.loads(json.dumps(params, default=str)))
+
+
+def _learned(
+    registry: Registry, snapshot: snapshots.Snapshot, request: Request, plan: Plan
+) -> tuple[Release, bool, dict[str, Any]]:
+    """The release of a plan, whether it was there already, and what learning it told besides."""
+    params = _params(plan)
+    release = None if request.force else _same(registry, request.as_of, snapshot.id, params)
+    if release is not None:
+        return release, True, {}
+    learned = learn(data.load(snapshot), plan)
+    facts = {k: v for k, v in learned.facts.items() if "seconds" not in k}
+    shown = {"warnings": list(learned.warnings), "facts": facts}
+    release = registry.release(
+        MODEL,
+        request.as_of,
+        snapshot.id,
+        params,
+        learned.metrics,
+        learned.tables,
+        {"summary.json": json.dumps(shown, sort_keys=True).encode()},
+    )
+    return release, False, learned.facts
+
+
+def _routes(release: Release) -> tuple[tuple[str, str, str], ...]:
+    """Which model serves each level and segment in a release; segments nobody forecasts are left out."""
+    routes = release.table("routes", ["level", "segment", "model"])
+    found = routes[routes["model"] != "none"].sort_values(["level", "segment"])
+    return tuple((str(row.level), str(row.segment), str(row.model)) for row in found.itertuples())
+
+
 def _same(registry: Registry, as_of: date, snapshot_id: str, params: dict[str, Any]) -> Release | None:
     """A release that was made from the very same inputs."""
     for release in registry.releases(MODEL):
@@ -134,9 +158,28 @@ def _promote(registry: Registry, champion: Release | None, release: Release) -> 
     lacks = None
     if champion is not None and champion.params["season"] != release.params["season"]:
         lacks = f"champion {champion.id} has no totals of season {release.params['season']}"
+    elif before is not None and before.loss > before.baseline_loss:
+        lacks = f"the models of champion {before.release_id} lose to the benchmark"
     decision = decide_promotion(before, after, veto=registry.veto(MODEL, release.id), champion_lacks=lacks)
     if decision.action == "promote":
         registry.promote(MODEL, release, decision)
+    return decision
+
+
+def _refresh(registry: Registry, champion: Release, release: Release, refused: PromotionDecision) -> PromotionDecision:
+    """Lets the champion's models, learned from today's facts, take its place, unless this release was rolled back.
+
+    Without this a champion that no challenger beats would go on forecasting from the week it was made in, and nothing
+    launched since would be forecast at all.
+    """
+    if registry.veto(MODEL, release.id) is not None:
+        return refused
+    reasons = (
+        f"the models of champion {champion.id}, learned from facts up to {release.as_of} instead of {champion.as_of}",
+        *refused.reasons,
+    )
+    decision = decided("refresh", reasons, {"champion": champion.id, "refused": refused.decision_id})
+    registry.promote(MODEL, release, decision)
     return decision
 
 

@@ -11,10 +11,13 @@ from coldframe.errors import NotAvailableError
 from coldframe.paths import Workspace
 from coldframe.run import Request, StepResult
 from ml.forecasting import models, steps
-from ml.registry import Registry
+from ml.promotion import Scores
+from ml.registry import Registry, Release
 
 AS_OF = date(2017, 7, 30)
 SEASON = "2017-08-14..2017-09-24"
+# Two segments of the test's shop, held by models the back-test may not prefer.
+HELD = (("category_region", "dense", "window_mean"), ("product_region", "dense", "hgb"))
 Publish = Callable[..., Workspace]
 Sales = Callable[..., pd.DataFrame]
 
@@ -107,6 +110,88 @@ def test_a_week_later_a_challenger_is_trained_and_compared_with_the_champion(pub
     assert serving is not None
     assert serving.id == (new if later.facts["promotion"] == "promote" else old)
     assert later.facts["promotion_reasons"]
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, *, baseline: float = 0.5, champion: float = 0.3) -> None:
+    """From here on every challenger is scored worse than the champion."""
+
+    def scores(release: Release, before: Release | None) -> tuple[Scores | None, Scores]:
+        old = Scores(before.id, before.as_of, "w", champion, baseline) if before else None
+        return old, Scores(release.id, release.as_of, "w", 0.4, baseline)
+
+    monkeypatch.setattr(steps.compare, "scores", scores)
+
+
+def test_models_no_challenger_beats_are_learned_again_from_todays_facts(
+    published: Publish, sales: Sales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weekly = sales(weeks=31)
+    next_week = AS_OF + timedelta(days=7)
+    first = run(published(AS_OF, weekly[weekly["week_start"] <= AS_OF]))
+    monkeypatch.setattr(steps, "_routes", lambda release: HELD if release.id == first.facts["release_id"] else ())
+    refuse(monkeypatch)
+    launched = weekly.tail(1).assign(product_id="p99", units=9)
+    workspace = published(next_week, pd.concat([weekly, launched]))
+    later = run(workspace, next_week)
+    serving = Registry(workspace).champion("forecasting")
+    assert serving is not None
+    assert (later.facts["promotion"], later.facts["release_id"], serving.as_of) == ("refresh", serving.id, next_week)
+    forecasts = serving.table("forecasts")
+    assert forecasts["week_start"].min() == pd.Timestamp(next_week + timedelta(days=1))
+    assert "p99" in set(forecasts["product_id"]), "what was launched since is forecast"
+    routes = serving.table("routes").set_index(["level", "segment"])["model"]
+    assert {(level, segment, routes[level, segment]) for level, segment, _ in HELD} == set(HELD)
+    assert f"learned from facts up to {next_week} instead of {AS_OF}" in later.summary
+    assert any("was not promoted: gains -33.3% on champion" in warning for warning in later.warnings)
+    assert run(workspace, next_week).reused
+
+
+def test_the_very_models_that_serve_need_no_gain_to_be_learned_again(
+    published: Publish, sales: Sales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weekly = sales(weeks=31)
+    next_week = AS_OF + timedelta(days=7)
+    run(published(AS_OF, weekly[weekly["week_start"] <= AS_OF]))
+    monkeypatch.setattr(steps, "_routes", lambda release: ())
+    refuse(monkeypatch)
+    workspace = published(next_week, weekly)
+    later = run(workspace, next_week)
+    assert later.facts["promotion"] == "refresh"
+    assert len(Registry(workspace).releases("forecasting")) == 2, "nothing is learned twice"
+
+
+def test_after_a_rollback_the_models_stay_and_the_facts_are_todays(
+    published: Publish, sales: Sales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weekly = sales(weeks=31)
+    next_week = AS_OF + timedelta(days=7)
+    first = run(published(AS_OF, weekly[weekly["week_start"] <= AS_OF]))
+    monkeypatch.setattr(steps, "_routes", lambda release: HELD if release.id == first.facts["release_id"] else ())
+    refuse(monkeypatch, champion=0.6)
+    workspace = published(next_week, weekly)
+    better = run(workspace, next_week)
+    assert better.facts["promotion"] == "promote"
+    registry = Registry(workspace)
+    assert registry.rollback("forecasting", "Ada", "orders doubled").id == first.facts["release_id"]
+    held = run(workspace, next_week)
+    assert held.facts["promotion"] == "refresh"
+    assert held.facts["promotion_reasons"][1].startswith("it was rolled back: orders doubled (Ada")
+    serving = registry.champion("forecasting")
+    assert serving is not None
+    assert (serving.id != better.facts["release_id"], serving.as_of) == (True, next_week)
+
+
+def test_models_that_lose_to_the_benchmark_are_not_held(
+    published: Publish, sales: Sales, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The challenger is no better than the benchmark either; that is enough where the champion is worse."""
+    weekly = sales(weeks=31)
+    next_week = AS_OF + timedelta(days=7)
+    run(published(AS_OF, weekly[weekly["week_start"] <= AS_OF]))
+    refuse(monkeypatch, baseline=0.4, champion=0.45)
+    later = run(published(next_week, weekly), next_week)
+    assert later.facts["promotion"] == "promote"
+    assert "lose to the benchmark" in later.facts["promotion_reasons"][0]
 
 
 def test_a_run_as_of_an_earlier_day_does_not_use_a_champion_of_a_later_one(published: Publish, sales: Sales) -> None:
