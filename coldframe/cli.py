@@ -420,15 +420,21 @@ def rollback(
     by: _By,
     why: _Why,
     source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
+    lift: Annotated[
+        bool, typer.Option("--lift", help="End what a rollback holds instead: the policy decides again.")
+    ] = False,
 ) -> None:
-    """Make the previous champion of a model serve again."""
+    """Make the previous champion of a model serve again, or (--lift) end what a rollback holds."""
     chosen = source or get_settings().source
     where = workspace(chosen)
     if model not in (known := sorted(folder.name for folder in where.releases.glob("*/"))):
         shown = ", ".join(known) or "none yet; `coldframe train` makes them"
         raise ConfigurationError(f"{chosen} has no model {model!r}. Known: {shown}.")
-    release = find_service("rollback")(where, model, by, why)
-    open_console().print(f"{model} of {chosen} is served by release {release.id} again.")
+    release = find_service("rollback")(where, model, by, why, lift)
+    told = f"{model} of {chosen} is served by release {release.id} again; `coldframe train` makes it of today's facts."
+    if lift:
+        told = f"The policy decides again what serves {model} of {chosen}; until then release {release.id} does."
+    open_console().print(told)
 
 
 # Services and the installation

@@ -414,7 +414,7 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
     assert (unknown.exit_code, "shop has no model 'nosuch'. Known: growth." in unknown.stderr) == (2, True)
     assert "release r1 again" in run("rollback", "growth", "--by", "ann", "--why", "worse").output
     lifted = run("rollback", "growth", "--lift", "--by", "ann", "--why", "mended").output
-    assert "The policy decides again what serves growth of shop; until then r1 does." in lifted
+    assert "The policy decides again what serves growth of shop; until then release r1 does." in lifted
     for arguments in (("serve", "--port", "7000"), ("up",), ("down",), ("demo", "--as-of", "2017-09-30")):
         assert run(*arguments).exit_code == 0
     assert called == [
