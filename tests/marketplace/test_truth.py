@@ -1,6 +1,8 @@
 """Truth is for those who judge. Nothing that runs in the pipeline can come to it, by import or by path."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +64,20 @@ def test_every_table_of_truth_can_be_read_and_has_rows(two_months: Deliveries) -
     assert set(truth.EVENTS) == set(OF_DAYS)
     empty = {name for name in (*truth.STATES, *truth.EVENTS) if truth.read(two_months.folder, name).empty}
     assert empty <= {"dirty", "movements", "movement_effects"}
+
+
+def test_the_truth_is_read_as_the_docs_say(
+    two_months: Deliveries, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (PROJECT_ROOT / "docs" / "marketplace.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "bazaar").symlink_to(two_months.folder)
+    (tmp_path / "bazaar.truth").symlink_to(folder_of(two_months.folder))
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    assert len(found["lost"]) > 0
+    assert len(found["curve"]) == 366
 
 
 def test_unknown_truth_and_missing_truth_are_said(two_months: Deliveries, tmp_path: Path) -> None:
