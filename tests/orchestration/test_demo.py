@@ -83,6 +83,18 @@ def test_each_step_is_told_once_with_its_seconds_summary_and_warnings() -> None:
     assert "! mind land" in text
 
 
+def test_at_dbts_end_all_marts_are_built_however_few_of_their_tasks_have_reported_by_then() -> None:
+    class Lagging(Airflow):
+        def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+            instances = super().task_instances(dag_id, run_id)
+            if dag_id == "transform":
+                marts = {"dbt.dim_product": "success", "dbt.fct_prices": "running", "dbt.fct_refunds": "running"}
+                instances += [{"task_id": task, "state": state} | TIMES for task, state in marts.items()]
+            return instances
+
+    assert "2.0 s  3 marts built, and their tests passed" in told(Lagging())
+
+
 def test_the_whole_request_is_sent_and_paused_dags_are_switched_on() -> None:
     airflow = Airflow()
     told(airflow)
