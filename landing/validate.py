@@ -258,6 +258,10 @@ def _reasons_of_cell(table: Table, column: Column, limits: Limits) -> list[str]:
         found.append(f"when {raw} is null then '{name} is empty'")
     if column.type is not Type.TEXT:
         found.append(f"when {raw} is not null and {name} is null then '{name} is not {_WHAT[column.type]}'")
+    if column.type is Type.MONEY:
+        # What floats add to a number of four decimals (0.30000000000000004) is not a fifth one.
+        lost = f"abs(try_cast({raw} as double) - cast({name} as double))"
+        found.append(f"when {lost} > 1e-7 + 1e-12 * abs({name}) then '{name} has more than four decimals'")
     if column.type is Type.RATIO:
         found.append(f"when not isfinite({name}) then '{name} is not a number'")
     if column.minimum is not None:

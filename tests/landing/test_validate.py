@@ -118,6 +118,19 @@ def test_a_line_in_another_currency_than_the_sources_is_quarantined() -> None:
     assert checked.reasons == {"currency is not USD": 1}
 
 
+@pytest.mark.parametrize("amount", ["5.00005", "0.00001", "12345678.12345", "1.000015e1"])
+def test_money_of_more_than_four_decimals_is_quarantined_and_never_rounded(amount: str) -> None:
+    checked, _ = check_lines([with_cell("gross_amount", amount)], max_unit_price=Decimal(10**9))
+    assert checked.reasons == {"gross_amount has more than four decimals": 1}
+
+
+@pytest.mark.parametrize("amount", ["5.0001", "5.10000", "1e3", "0.30000000000000004", "12345678901234.5678"])
+def test_zeros_and_what_floats_add_are_no_fifth_decimal(amount: str) -> None:
+    checked, [line] = check_lines([with_cell("gross_amount", amount)], max_unit_price=Decimal(10**15))
+    assert checked.quarantined == 0
+    assert abs(Decimal(amount) - line[COLUMNS.index("gross_amount")]) < Decimal("1e-7")
+
+
 def test_amounts_in_two_currencies_are_refused_until_somebody_says_which_is_the_shops() -> None:
     rows = [with_cell("currency", c, order_id=o) for c, o in [("USD", "o1"), ("EUR", "o2"), ("USD", "o3")]]
     with pytest.raises(BadInputError, match=r"2 currencies: USD \(2 rows\), EUR \(1 rows\).*COLDFRAME_CURRENCY=USD"):
