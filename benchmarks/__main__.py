@@ -9,7 +9,17 @@ from pathlib import Path
 
 from coldframe.settings import PROJECT_ROOT
 
-NAMES = ("steps", "orchestration", "one_more_day", "forecasting", "launch_score", "sources", "marketplace", "realism")
+NAMES = (
+    "steps",
+    "orchestration",
+    "one_more_day",
+    "forecasting",
+    "m5",
+    "launch_score",
+    "sources",
+    "marketplace",
+    "realism",
+)
 FOLDER = PROJECT_ROOT / "docs" / "benchmarks"
 
 

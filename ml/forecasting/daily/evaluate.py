@@ -76,7 +76,7 @@ def accuracy(panel: DailyPanel, cutoff: int, forecasts: Floats) -> pd.DataFrame:
     horizon = forecasts.shape[1]
     history = np.nan_to_num(panel.units[:, :cutoff]).astype(float)
     actual = np.nan_to_num(panel.units[:, cutoff : cutoff + horizon]).astype(float)
-    value = history[:, -WEIGHT_DAYS:].sum(axis=1) * panel.value
+    value = _worth(panel, cutoff)
     rows = []
     for level in panel.hierarchy.levels:
         matrix = panel.hierarchy.matrix(level)
@@ -97,6 +97,18 @@ def accuracy(panel: DailyPanel, cutoff: int, forecasts: Floats) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _worth(panel: DailyPanel, cutoff: int) -> Floats:
+    """What each series brought in over the last WEIGHT_DAYS days, at the prices of the list where there is one."""
+    begin = max(0, cutoff - WEIGHT_DAYS)
+    units = np.nan_to_num(panel.units[:, begin:cutoff]).astype(float)
+    if panel.prices is None:
+        return units.sum(axis=1) * panel.value
+    every = np.arange(len(units))
+    prices = [panel.prices.at(every, np.full(len(units), day), cutoff) for day in range(begin, cutoff)]
+    price = np.stack(prices, axis=1)
+    return (units * np.where(np.isfinite(price), price, panel.value[:, None])).sum(axis=1)
 
 
 @dataclass(frozen=True)
