@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
                 began = time.perf_counter()
                 ahead = peer(history, HORIZON)
                 seconds[name].append(time.perf_counter() - began)
-                table = evaluate.accuracy(shop, cutoff, ahead)
+                table = evaluate.accuracy(shop, cutoff, {name: ahead})
                 scores[name].append(float(table["rmsse"].mean()))
                 for row in table.itertuples():
                     levels.setdefault((name, row.level), []).append(row.rmsse)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from coldframe.errors import BadInputError
 from coldframe.settings import get_settings
 from ml.forecasting.daily import additive, calendar, trees
-from ml.forecasting.daily.features import Series
-from ml.forecasting.daily.hierarchy import Hierarchy, Ints
+from ml.forecasting.daily.features import Series, cumulated, ranked
+from ml.forecasting.daily.hierarchy import Hierarchy, Ints, summing
 from ml.forecasting.daily.panel import DailyPanel
 from ml.forecasting.daily.trees import Trees
 
@@ -152,11 +152,10 @@ def node_views(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> dic
         units=units,
         first_day=np.zeros(len(units), dtype=np.int64),
         group=every,
-        product=None,
-        codes={"node": every, "level": nodes.level_of},
+        group_sums=cumulated(units),
+        codes={"node": ranked(every), "level": ranked(nodes.level_of)},
         place=place,
         calendar=known,
-        prices=None,
     )
     return {
         "additive": additive.forecast(units, place, known, horizon),
@@ -195,15 +194,22 @@ def _products(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> tupl
     route = routes(history)
     regions, place = np.unique(keys["region"].to_numpy(dtype=str), return_inverse=True)
     # Series that are not modelled still teach what their node and product sell.
+    known, product = np.nan_to_num(history.units), history.hierarchy.codes("product")
     series = Series(
         units=history.units,
         first_day=history.first_day,
         group=nodes.of_series,
-        product=history.hierarchy.codes("product"),
-        codes={"region": place, "subcategory": pd.factorize(keys["category"] + "|" + keys["subcategory"])[0]},
+        group_sums=cumulated(summing(nodes.of_series) @ known),
+        codes={
+            "region": ranked(place),
+            "subcategory": ranked(pd.factorize(keys["category"] + "|" + keys["subcategory"])[0]),
+        },
         place=place,
         calendar=calendar.build(history.events, [[region] for region in regions], span),
+        product=product,
+        product_sums=cumulated(summing(product) @ known),
         prices=history.prices,
+        listed=None if history.prices is None else np.arange(len(keys)),
     )
     units = np.zeros((len(keys), horizon))
     modelled = np.flatnonzero(route == "trees")

@@ -3,7 +3,7 @@
 Everything here is scored on rolling origins: a model gets the panel cut at the origin and nothing else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,36 +66,39 @@ def seasonal_naive(panel: DailyPanel, horizon: int) -> Floats:
     return np.tile(week, -(-horizon // 7))[:, :horizon]
 
 
-def accuracy(panel: DailyPanel, cutoff: int, forecasts: Floats) -> pd.DataFrame:
-    """One row a level: nodes, wape, bias, rmsse (weighted by value; its mean over levels is M5's WRMSSE).
+def accuracy(panel: DailyPanel, cutoff: int, forecasts: Mapping[str, Floats]) -> pd.DataFrame:
+    """One row a level and model: nodes, wape, bias, rmsse (weighted by value; its mean over levels is M5's WRMSSE).
 
     RMSSE (Hyndman & Koehler 2006): root mean squared error over the root mean squared day-on-day change of a series
     since its first sale. Nodes that never changed have none and count in `undefined`. A measure without anything to
-    divide by is NaN.
+    divide by is NaN. `forecasts` are [bottom series, day ahead] by model.
     """
-    horizon = forecasts.shape[1]
+    horizon = next(iter(forecasts.values())).shape[1]
     history = np.nan_to_num(panel.units[:, :cutoff]).astype(float)
     actual = np.nan_to_num(panel.units[:, cutoff : cutoff + horizon]).astype(float)
     value = _worth(panel, cutoff)
     rows = []
     for level in panel.hierarchy.levels:
         matrix = panel.hierarchy.matrix(level)
-        past, came, said, worth = matrix @ history, matrix @ actual, matrix @ forecasts, matrix @ value
+        past, came, worth = matrix @ history, matrix @ actual, matrix @ value
         begun = np.arange(cutoff - 1) >= (past > 0).argmax(axis=1)[:, None]
         step = (np.diff(past, axis=1) ** 2 * begun).sum(axis=1) / np.maximum(begun.sum(axis=1), 1)
         defined = (step > 0) & (worth > 0)
-        rmsse = np.sqrt(((came - said) ** 2).mean(axis=1)[defined] / step[defined])
         sold = came.sum()
-        rows.append(
-            {
-                "level": level,
-                "nodes": len(past),
-                "wape": np.abs(came - said).sum() / sold if sold > 0 else np.nan,
-                "bias": (said - came).sum() / sold if sold > 0 else np.nan,
-                "rmsse": (rmsse * worth[defined]).sum() / worth[defined].sum() if defined.any() else np.nan,
-                "undefined": int((~defined).sum()),
-            }
-        )
+        for model, ahead in forecasts.items():
+            error = matrix @ ahead - came
+            rmsse = np.sqrt((error**2).mean(axis=1)[defined] / step[defined])
+            rows.append(
+                {
+                    "level": level,
+                    "model": model,
+                    "nodes": len(past),
+                    "wape": np.abs(error).sum() / sold if sold > 0 else np.nan,
+                    "bias": error.sum() / sold if sold > 0 else np.nan,
+                    "rmsse": (rmsse * worth[defined]).sum() / worth[defined].sum() if defined.any() else np.nan,
+                    "undefined": int((~defined).sum()),
+                }
+            )
     return pd.DataFrame(rows)
 
 

@@ -5,7 +5,7 @@ nothing after the origin is read but the calendar and prices announced by then.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ml.forecasting.daily.calendar import Calendar
-from ml.forecasting.daily.hierarchy import summing
 from ml.forecasting.daily.panel import PriceList
 
 Floats = NDArray[Any]
@@ -30,51 +29,54 @@ IDLE_DAYS = 120
 
 @dataclass(frozen=True)
 class Series:
-    """Series to learn from: `units` [series, day], NaN before they began; `group` the series each one's season is
-    read from, as groups that are added up; `product` likewise the product over all regions, None without one.
-    `codes` are categories by name. `place` is the series' row of the calendar, whose days reach past the history.
+    """Series to learn from or to forecast: `units` [series, day], NaN before they began.
+
+    `group_sums` is [group, day + 1] units before each day of the groups whose season they are read from, `group` each
+    series' own; `product_sums` and `product` likewise of products over all regions, None without any. `codes` are
+    categories by name. `place` is the series' row of the calendar, whose days reach past the history; `listed` its row
+    of the price list.
     """
 
     units: Floats
     first_day: Ints
     group: Ints
-    product: Ints | None
+    group_sums: Floats
     codes: Mapping[str, Ints]
     place: Ints
     calendar: Calendar
-    prices: PriceList | None
+    product: Ints | None = None
+    product_sums: Floats | None = None
+    prices: PriceList | None = None
+    listed: Ints | None = None
+
+    def only(self, which: Ints) -> "Series":
+        """These series alone; groups and products stay sums over all."""
+        if len(which) == len(self.units):
+            return self
+        return replace(
+            self,
+            units=self.units[which],
+            first_day=self.first_day[which],
+            group=self.group[which],
+            codes={name: codes[which] for name, codes in self.codes.items()},
+            place=self.place[which],
+            product=None if self.product is None else self.product[which],
+            listed=None if self.listed is None else self.listed[which],
+        )
 
     @cached_property
     def sums(self) -> Floats:
         """[series, day + 1] units before each day."""
-        return _cumulated(np.nan_to_num(self.units))
+        return cumulated(np.nan_to_num(self.units))
 
     @cached_property
     def squares(self) -> Floats:
-        return _cumulated(np.nan_to_num(self.units).astype(float) ** 2)
+        return cumulated(np.nan_to_num(self.units).astype(float) ** 2)
 
     @cached_property
     def selling(self) -> NDArray[np.int32]:
         """[series, day + 1] days with a sale before each day."""
         return _counted(np.nan_to_num(self.units) > 0)
-
-    @cached_property
-    def group_sums(self) -> Floats:
-        return _cumulated(summing(self.group) @ np.nan_to_num(self.units))
-
-    @cached_property
-    def product_sums(self) -> Floats | None:
-        return None if self.product is None else _cumulated(summing(self.product) @ np.nan_to_num(self.units))
-
-    @cached_property
-    def codes_in_range(self) -> dict[str, Ints]:
-        result = {}
-        for name, codes in self.codes.items():
-            order = np.argsort(-np.bincount(codes), kind="stable")
-            rank = np.empty(len(order), dtype=np.int64)
-            rank[order] = np.arange(len(order))
-            result[name] = np.minimum(rank[codes], MOST_CODES)
-        return result
 
     def known(self, day: int | Ints) -> Ints:
         """Days on offer before `day`, [series]."""
@@ -92,7 +94,7 @@ class State:
         usual = sold[91] / np.maximum(known[91], 1)
         self.scale = np.maximum((sold[28] + 7 * usual + 0.02) / (known[28] + 7), 0.02)
         scale = self.scale
-        columns: dict[str, Floats] = dict(series.codes_in_range)
+        columns: dict[str, Floats] = dict(series.codes)
         for days in MEANS:
             columns[f"mean_{days}"] = _share(sold[days], known[days]) / scale
         for days in (28, 91):
@@ -119,15 +121,10 @@ class State:
             before = _mean(series.product_sums, origin, 91)
             columns["product_share"] = scale / np.maximum(now[series.product], 1e-3)
             columns["product_trend"] = (now / np.maximum(before, 1e-3))[series.product]
-        if series.prices is not None:
-            every = np.arange(len(scale))
-            self.price = series.prices.at(every, np.full(len(scale), origin - 1), origin)
-            past = np.stack(
-                [
-                    series.prices.at(every, np.full(len(scale), max(origin - 1 - 7 * week, 0)), origin)
-                    for week in range(52)
-                ]
-            )
+        if series.prices is not None and series.listed is not None:
+            self.price = series.prices.at(series.listed, np.full(len(scale), origin - 1), origin)
+            weeks = [np.full(len(scale), max(origin - 1 - 7 * week, 0)) for week in range(52)]
+            past = np.stack([series.prices.at(series.listed, day, origin) for day in weeks])
             # Not nanmean: series without a price have none, and its warning cannot be silenced in a thread alone.
             self.mean_price = _known_mean(past, axis=0)
             self.top_price = np.where(
@@ -167,8 +164,8 @@ class State:
             columns[f"year_ago_{half}"] = _share(sold, count) / self.scale[which]
         for years in (1, 2):
             columns |= self._season(series.group[which], day, years)
-        if series.prices is not None:
-            price = series.prices.at(which, day, origin)
+        if series.prices is not None and series.listed is not None:
+            price = series.prices.at(series.listed[which], day, origin)
             price = np.where(np.isfinite(price), price, self.price[which])
             columns["price_to_mean"] = price / self.mean_price[which]
             columns["price_to_top"] = price / self.top_price[which]
@@ -199,7 +196,16 @@ CATEGORIES = ("weekday", "event", "event_after", "event_before")
 """Features that name something, beside the codes of the series."""
 
 
-def _cumulated(values: Floats) -> Floats:
+def ranked(codes: Ints) -> Ints:
+    """Codes a tree can tell apart, the commonest first; those beyond MOST_CODES share the last."""
+    order = np.argsort(-np.bincount(codes), kind="stable")
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return np.minimum(rank[codes], MOST_CODES)
+
+
+def cumulated(values: Floats) -> Floats:
+    """[row, day + 1] sums before each day."""
     result = np.zeros((values.shape[0], values.shape[1] + 1))
     np.cumsum(values, axis=1, out=result[:, 1:])
     return result

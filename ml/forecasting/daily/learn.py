@@ -79,11 +79,9 @@ def _accuracy(panel: DailyPanel, tested: list[Tested], horizon: int) -> pd.DataF
     parts = []
     for one in tested:
         naive = evaluate.seasonal_naive(panel.until(one.cutoff), horizon)
-        for model, forecasts in ((MODEL, one.result.units), (BENCHMARK, naive)):
-            table = evaluate.accuracy(panel, one.cutoff, forecasts)
-            table.insert(1, "model", model)
-            table.insert(2, "cutoff", panel.days[one.cutoff - 1].date())
-            parts.append(table)
+        table = evaluate.accuracy(panel, one.cutoff, {MODEL: one.result.units, BENCHMARK: naive})
+        table.insert(2, "cutoff", panel.days[one.cutoff - 1].date())
+        parts.append(table)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -120,14 +118,14 @@ def _periods(values: Floats, frequency: str) -> Floats:
 
 def _table(panel: DailyPanel, level: str, frequency: str, mean: Floats, quantiles: Floats) -> pa.Table:
     nodes, periods = mean.shape
-    keys = panel.hierarchy.nodes(level)
+    keys, node = panel.hierarchy.nodes(level), pa.array(np.repeat(np.arange(nodes), periods))
     step = 1 if frequency == "D" else 7
     dates = panel.ahead(periods * step)[::step].to_numpy().astype("datetime64[D]")
     columns: Mapping[str, Any] = {
         "level": pa.repeat(pa.scalar(level), nodes * periods),
         "frequency": pa.repeat(pa.scalar(frequency), nodes * periods),
         **{
-            name: pa.array(np.repeat(keys[name].to_numpy(dtype=object), periods), pa.string())
+            name: pa.array(keys[name], pa.string()).take(node)
             if name in keys
             else pa.nulls(nodes * periods, pa.string())
             for name in KEYS

@@ -28,12 +28,13 @@ def test_wape_bias_and_rmsse_are_the_ones_worked_out_by_hand(panel: Make) -> Non
     units[0, 100:] = (3, 1)
     said = np.zeros((24, 2))
     said[0] = (1, 1)
-    table = evaluate.accuracy(panel(units=units), 100, said).set_index("level")
-    bottom = table.loc["product_region"]
+    table = evaluate.accuracy(panel(units=units), 100, {"one": said, "none": 0 * said}).set_index(["level", "model"])
+    bottom = table.loc["product_region", "one"]
     assert (bottom["wape"], bottom["bias"]) == (0.5, -0.5)
     # Day-on-day changes are 2 throughout, errors 2 and 0.
     np.testing.assert_allclose(bottom["rmsse"], np.sqrt(2 / 4))
     assert bottom["undefined"] == 23
+    assert table.loc["total", "none"]["bias"] == -1
 
 
 def test_seasonal_naive_repeats_the_last_week(panel: Make) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from ml.forecasting.daily import calendar
-from ml.forecasting.daily.features import Series, State
+from ml.forecasting.daily.features import MOST_CODES, Series, State, cumulated, ranked
+from ml.forecasting.daily.hierarchy import summing
 from ml.forecasting.daily.panel import DailyPanel, PriceList
 from ml.forecasting.daily.trees import origins
 
@@ -14,15 +15,19 @@ from ml.forecasting.daily.trees import origins
 def series_of(panel: DailyPanel, events: pd.DataFrame | None = None, prices: PriceList | None = None) -> Series:
     span = pd.DatetimeIndex(panel.days.append(panel.ahead(30)))
     n = len(panel.units)
+    known, product = np.nan_to_num(panel.units), np.arange(n) // 2
     return Series(
         units=panel.units,
         first_day=panel.first_day,
         group=np.zeros(n, dtype=np.int64),
-        product=np.arange(n) // 2,
+        group_sums=cumulated(known.sum(axis=0, keepdims=True)),
+        product=product,
+        product_sums=cumulated(summing(product) @ known),
         codes={"region": np.arange(n) % 2},
         place=np.zeros(n, dtype=np.int64),
         calendar=calendar.build(panel.events if events is None else events, [["north"]], span),
         prices=prices,
+        listed=np.arange(n),
     )
 
 
@@ -79,6 +84,21 @@ def test_a_price_is_seen_ahead_only_once_it_was_announced(panel: Callable[..., D
     assert column(unaware, "price_change", which=3, ahead=10) == 1
     np.testing.assert_allclose(column(aware, "price_change", which=3, ahead=9), 0.6)
     assert column(aware, "price_change", which=3, ahead=2) == 1
+
+
+def test_a_part_of_the_series_has_the_features_it_had_among_all(panel: Callable[..., DailyPanel]) -> None:
+    series = series_of(panel(days=200))
+    which, ahead = np.array([3, 17, 20]), np.array([1, 9, 14])
+    np.testing.assert_array_equal(
+        State(series.only(which), 200).rows(np.arange(3), ahead)[0], State(series, 200).rows(which, ahead)[0]
+    )
+
+
+def test_codes_beyond_what_a_tree_can_tell_apart_share_one() -> None:
+    codes = np.concatenate([np.arange(400), np.full(9, 399)])
+    found = ranked(codes)
+    assert found[399] == 0
+    assert found.max() == MOST_CODES
 
 
 def test_origins_lie_whole_weeks_before_the_end() -> None:

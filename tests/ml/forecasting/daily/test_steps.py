@@ -13,13 +13,31 @@ from coldframe.paths import Workspace
 from coldframe.run import Request, StepResult
 from ml.forecasting.daily import panel as panels
 from ml.forecasting.daily import steps
+from ml.forecasting.daily.learn import Learned
 from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Registry
 from tests.ml.forecasting.daily.conftest import FIRST
 
-pytestmark = pytest.mark.usefixtures("quick")
 Publish = Callable[[date, DailyPanel], Workspace]
 AS_OF = FIRST + timedelta(days=199)
+
+
+@pytest.fixture(scope="module")
+def learned() -> dict[int, Learned]:
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def learned_once(quick: None, monkeypatch: pytest.MonkeyPatch, learned: dict[int, Learned]) -> None:
+    """All tests publish the same shop, so it is learned once."""
+    learn = steps.learn
+
+    def remembered(panel: DailyPanel, horizon: int) -> Learned:
+        if horizon not in learned:
+            learned[horizon] = learn(panel, horizon)
+        return learned[horizon]
+
+    monkeypatch.setattr(steps, "learn", remembered)
 
 
 def run(workspace: Workspace, as_of: date = AS_OF, horizon_days: int = 14) -> StepResult:
