@@ -45,7 +45,7 @@ class Request(BaseModel):
         None, description="'2017-Q4', '2017-10-02..2017-12-31' or a calendar season; None: the next quarter."
     )
     horizon_weeks: int = Field(14, ge=1, le=53, description="Weeks forecast after the last complete week.")
-    horizon_days: int = Field(28, ge=1, le=98, description="Days of the daily forecast.")
+    horizon_days: int = Field(28, ge=1, le=98, description="Days ahead that `coldframe train forecast` reaches.")
     options: int = Field(12, ge=1, le=500, description="Most products ranged per region and category (K).")
     objective: Literal["gmv", "margin"] = "gmv"
     service_level: float = Field(0.8, gt=0, lt=1, description="Demand quantile that depth covers.")

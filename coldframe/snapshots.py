@@ -112,6 +112,17 @@ def current(workspace: Workspace) -> Snapshot:
     return Snapshot(id=path.name, path=path)
 
 
+def of_day(workspace: Workspace, as_of: date) -> Snapshot:
+    """The published snapshot, which must know exactly what a run as of that day may. Raises NotAvailableError."""
+    snapshot = current(workspace)
+    if snapshot.as_of != as_of:
+        raise NotAvailableError(
+            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {as_of}. "
+            "Run `coldframe audit` for that day first."
+        )
+    return snapshot
+
+
 def all_snapshots(workspace: Workspace) -> list[Snapshot]:
     """Every complete snapshot, oldest as-of first."""
     if not workspace.snapshots.is_dir():

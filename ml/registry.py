@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,6 +154,14 @@ class Registry:
         """Every release on disk, oldest as-of first."""
         found = [self.load(model, p.parent.name) for p in (self.workspace.releases / model).glob(f"*/{MANIFEST}")]
         return sorted(found, key=lambda r: (r.as_of, r.id))
+
+    def made_from(self, model: str, as_of: date, snapshot_id: str, params: Mapping[str, Any]) -> list[Release]:
+        """Releases that were made from the very same inputs."""
+        return [
+            release
+            for release in self.releases(model)
+            if (release.as_of, release.snapshot_id, release.params) == (as_of, snapshot_id, dict(params))
+        ]
 
     def champion(self, model: str) -> Release | None:
         """The release that serves; None before the first promotion."""
@@ -382,6 +390,16 @@ class Registry:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         event = Event(at, action, release_id, previous, by, why, decision_id)
         self._client.set_registered_model_tag(self._name(model), f"event.{number:06d}", json.dumps(asdict(event)))
+
+
+@lru_cache(maxsize=8)
+def code_hash(*folders: Path) -> str:
+    """Hash of the code in these folders, not below them: a release made by other code is not the same release."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for file in sorted(folder.glob("*.py")):
+            digest.update(f"{folder.name}/{file.name}".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def rollback(workspace: Workspace, model: str, by: str, why: str, lift: bool = False) -> Release:

@@ -4,23 +4,20 @@ Everything downstream reads the champion it leaves behind; when it breaks, plans
 What loses is a choice of models, never today's facts: then the models that serve are learned again from them.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, replace
 from datetime import date, timedelta
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from coldframe import seasons, snapshots
-from coldframe.errors import NotAvailableError
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.forecasting import compare, data, models
 from ml.forecasting.decide import Made, decide_retraining
 from ml.forecasting.learn import Plan, learn
 from ml.promotion import PromotionDecision, decide_promotion, decided
-from ml.registry import Registry, Release
+from ml.registry import Registry, Release, code_hash
 
 MODEL = "forecasting"
 
@@ -32,12 +29,7 @@ def forecast(request: Request) -> StepResult:
     be learned from.
     """
     space = workspace(request.source)
-    snapshot = snapshots.current(space)
-    if snapshot.as_of != request.as_of:
-        raise NotAvailableError(
-            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {request.as_of}. "
-            "Run `coldframe audit` for that day first."
-        )
+    snapshot = snapshots.of_day(space, request.as_of)
     plan = _plan(request, snapshot)
     params = _params(plan)
     registry = Registry(space)
@@ -70,16 +62,6 @@ def forecast(request: Request) -> StepResult:
     return _result(release, facts, f"release {release.id} {done}: {promotion.reasons[0]}", reused, warnings)
 
 
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Hash of this room's code: a release made by other code is not the same release."""
-    folder = Path(__file__).parent
-    digest = hashlib.sha256()
-    for file in sorted(folder.rglob("*.py")):
-        digest.update(str(file.relative_to(folder)).encode() + file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def _plan(request: Request, snapshot: snapshots.Snapshot) -> Plan:
     season = seasons.resolve(request.season, request.as_of, snapshot.frame("dim_calendar"))
     first = first_week_ahead(request.as_of)
@@ -109,7 +91,10 @@ def _made(release: Release) -> Made:
 
 
 def _params(plan: Plan) -> dict[str, Any]:
-    params = asdict(plan) | {"models": models.describe(), "code": code_hash()}
+    params = asdict(plan) | {
+        "models": models.describe(),
+        "code": code_hash(Path(__file__).parent, Path(__file__).parent / "models"),
+    }
     return dict(json.loads(json.dumps(params, default=str)))
 
 
@@ -118,9 +103,9 @@ def _learned(
 ) -> tuple[Release, bool, dict[str, Any]]:
     """The release of a plan, whether it was there already, and what learning it told besides."""
     params = _params(plan)
-    release = None if request.force else _same(registry, request.as_of, snapshot.id, params)
-    if release is not None:
-        return release, True, {}
+    made = [] if request.force else registry.made_from(MODEL, request.as_of, snapshot.id, params)
+    if made:
+        return made[0], True, {}
     learned = learn(data.load(snapshot), plan)
     facts = {k: v for k, v in learned.facts.items() if "seconds" not in k}
     shown = {"warnings": list(learned.warnings), "facts": facts}
@@ -141,14 +126,6 @@ def _routes(release: Release) -> tuple[tuple[str, str, str], ...]:
     routes = release.table("routes", ["level", "segment", "model"])
     found = routes[routes["model"] != "none"].sort_values(["level", "segment"])
     return tuple((str(row.level), str(row.segment), str(row.model)) for row in found.itertuples())
-
-
-def _same(registry: Registry, as_of: date, snapshot_id: str, params: dict[str, Any]) -> Release | None:
-    """A release that was made from the very same inputs."""
-    for release in registry.releases(MODEL):
-        if (release.as_of, release.snapshot_id, release.params) == (as_of, snapshot_id, params):
-            return release
-    return None
 
 
 def _promote(registry: Registry, champion: Release | None, release: Release) -> PromotionDecision:

@@ -4,10 +4,8 @@ Incubation gives traffic by these chances. The facts are always the snapshot's; 
 so every run ends with a release of its own day in force. When it fails, incubation refuses to plan from an older one.
 """
 
-import hashlib
 import io
 import json
-from functools import lru_cache
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from coldframe import snapshots
-from coldframe.errors import NotAvailableError
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.growth import data, evaluate
 from ml.growth.decide import BASE_RATE, Choice, Evidence, Held, choose, serve
 from ml.growth.model import METHODS, Calibration, calibrate, fit
 from ml.promotion import PromotionDecision, decided
-from ml.registry import Registry, Release
+from ml.registry import Registry, Release, code_hash
 
 MODEL = "growth"
 _DIGITS = 6
@@ -43,20 +40,11 @@ def growth(request: Request) -> StepResult:
     that may serve made it. Raises NotAvailableError where no snapshot of the request's day is published.
     """
     place = workspace(request.source)
-    snapshot = snapshots.current(place)
-    if snapshot.as_of != request.as_of:
-        raise NotAvailableError(
-            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {request.as_of}. "
-            "Run `coldframe audit` for that day first."
-        )
-    params = {"methods": sorted(METHODS), "features": list(data.FEATURES), "code": code_hash()}
+    snapshot = snapshots.of_day(place, request.as_of)
+    params = {"methods": sorted(METHODS), "features": list(data.FEATURES), "code": code_hash(Path(__file__).parent)}
     registry = Registry(place)
     held = _held(registry, request)
-    made = [
-        r
-        for r in registry.releases(MODEL)
-        if (r.as_of, r.snapshot_id, r.params) == (request.as_of, snapshot.id, params)
-    ]
+    made = registry.made_from(MODEL, request.as_of, snapshot.id, params)
     release = None
     if made and not request.force:
         favoured, choice = _choose(made[-1].table("measures"), held)
@@ -79,15 +67,6 @@ def growth(request: Request) -> StepResult:
         | {"promotion": decision.action, "promotion_reasons": list(decision.reasons)},
         links={"release": str(release.path)},
     )
-
-
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Hash of this room's code: a release made by other code is not the same release."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:12]
 
 
 def _held(registry: Registry, request: Request) -> Held | None:

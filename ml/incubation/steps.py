@@ -24,7 +24,7 @@ def incubation(request: Request) -> StepResult:
     Raises NotAvailableError where the serving launch scores are not those of the published snapshot and its day.
     """
     place = workspace(request.source)
-    snapshot = snapshots.current(place)
+    snapshot = snapshots.of_day(place, request.as_of)
     release = _scores_of(place, snapshot, request)
     scores = release.table("scores")
     policy = Policy()
@@ -97,11 +97,6 @@ def incubation(request: Request) -> StepResult:
 def _scores_of(place: Workspace, snapshot: snapshots.Snapshot, request: Request) -> Release:
     """The serving scores, refused unless they were made from the snapshot of the request's day: who is new and what was
     sold changes daily, and a list of another day hands traffic to launches that are none."""
-    if snapshot.as_of != request.as_of:
-        raise NotAvailableError(
-            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {request.as_of}. "
-            "Run `coldframe audit` for that day first."
-        )
     train = f"Run `coldframe train --source {request.source} --as-of {request.as_of}` first."
     release = Registry(place).champion("growth")
     if release is None:

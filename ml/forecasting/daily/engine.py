@@ -106,15 +106,11 @@ class Nodes:
 
 @dataclass(frozen=True)
 class DailyForecast:
-    """Units [series, day ahead] of every bottom series, the route each one took, and how many cells were capped.
-
-    `views` has the nodes' forecasts by model before they were reconciled, [node, day ahead].
-    """
+    """Units [series, day ahead] of every bottom series, the route each one took, and how many cells were capped."""
 
     units: Floats
     route: NDArray[np.str_]
     capped: int
-    views: dict[str, Floats]
 
 
 def forecast(history: DailyPanel, horizon: int) -> DailyForecast:
@@ -137,7 +133,7 @@ def forecast(history: DailyPanel, horizon: int) -> DailyForecast:
     units = share_out(joint, units, nodes.of_series)
     most = CAP * np.nanmax(history.units, axis=1, initial=0.0)[:, None]
     capped = int((units > most).sum())
-    return DailyForecast(np.minimum(units, most), route, capped, views)
+    return DailyForecast(np.minimum(units, most), route, capped)
 
 
 def node_views(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> dict[str, Floats]:

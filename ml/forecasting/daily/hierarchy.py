@@ -18,7 +18,6 @@ from coldframe.errors import ConfigurationError
 Ints = NDArray[np.int64]
 Matrix = NDArray[Any]
 
-BOTTOM = "product_region"
 _PRODUCTS: Mapping[str, tuple[str, ...]] = {
     "": (),
     "category": ("category",),

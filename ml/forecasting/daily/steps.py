@@ -4,10 +4,8 @@ Schedule, training and promotion are three things: the step always answers with 
 for the same facts and code; whether that release serves is the promotion policy's answer.
 """
 
-import hashlib
 import json
 from datetime import date
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,7 @@ from ml.forecasting.daily import panel
 from ml.forecasting.daily.hierarchy import Hierarchy
 from ml.forecasting.daily.learn import BENCHMARK, FREQUENCIES, MODEL, learn
 from ml.promotion import PromotionDecision, Scores, decide_promotion
-from ml.registry import Registry, Release
+from ml.registry import Registry, Release, code_hash
 
 NAME = "forecasting_daily"
 
@@ -35,17 +33,13 @@ def forecast_daily(request: Request) -> StepResult:
     be learned from.
     """
     space = workspace(request.source)
-    snapshot = snapshots.current(space)
-    if snapshot.as_of != request.as_of:
-        raise NotAvailableError(
-            f"The published snapshot {snapshot.id} is as of {snapshot.as_of}, the run as of {request.as_of}. "
-            "Run `coldframe transform` and `coldframe audit` for that day first."
-        )
+    snapshot = snapshots.of_day(space, request.as_of)
     registry = Registry(space)
-    params = {"horizon_days": request.horizon_days, "code": code_hash()}
-    release = None if request.force else _same(registry, request.as_of, snapshot.id, params)
-    reused = release is not None
-    if release is None:
+    params = {"horizon_days": request.horizon_days, "code": code_hash(Path(__file__).parent)}
+    made = [] if request.force else registry.made_from(NAME, request.as_of, snapshot.id, params)
+    if made:
+        release = made[0]
+    else:
         learned = learn(panel.load(snapshot), request.horizon_days)
         summary = {"warnings": learned.warnings, "facts": learned.facts}
         release = registry.release(
@@ -70,7 +64,7 @@ def forecast_daily(request: Request) -> StepResult:
             f"release {release.id} {done}: WRMSSE {release.metrics['wrmsse']:.3f} over all levels, "
             f"{1 - release.metrics['wrmsse'] / release.metrics['naive_wrmsse']:.0%} below last week's"
         ),
-        reused=reused,
+        reused=bool(made),
         warnings=tuple(shown["warnings"]) + (() if decision.action == "promote" else decision.reasons),
         facts={"release_id": release.id, "promotion": decision.action, "promotion_reasons": list(decision.reasons)}
         | release.metrics
@@ -129,15 +123,6 @@ def write_forecast(
     return {"rows": pq.read_metadata(out).num_rows, "level": name, "release": release.id, "path": str(out)}
 
 
-@lru_cache(maxsize=1)
-def code_hash() -> str:
-    """Hash of this room's code: a release made by other code is not the same release."""
-    digest = hashlib.sha256()
-    for file in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(file.name.encode() + file.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def _only_source(as_of: date) -> str:
     settings = get_settings()
     made = sorted({path.parents[2].name for path in settings.home.glob(f"sources/*/releases/{NAME}/{as_of}-*")})
@@ -168,13 +153,6 @@ def _serving(registry: Registry, as_of: date) -> Release:
 
 def _decide(registry: Registry, release: Release) -> PromotionDecision:
     return decide_promotion(None, _scores(release), veto=registry.veto(NAME, release.id))
-
-
-def _same(registry: Registry, as_of: date, snapshot_id: str, params: dict[str, Any]) -> Release | None:
-    for release in registry.releases(NAME):
-        if (release.as_of, release.snapshot_id, release.params) == (as_of, snapshot_id, params):
-            return release
-    return None
 
 
 def _scores(release: Release) -> Scores:

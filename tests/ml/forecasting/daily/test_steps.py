@@ -123,7 +123,7 @@ def test_a_day_without_a_forecast_names_the_days_that_have_one(
 
 def test_another_days_snapshot_is_refused(shop: Publish, panel: Callable[..., DailyPanel]) -> None:
     workspace = shop(AS_OF, panel())
-    with pytest.raises(NotAvailableError, match="Run `coldframe transform` and `coldframe audit`"):
+    with pytest.raises(NotAvailableError, match="Run `coldframe audit` for that day first"):
         run(workspace, AS_OF - timedelta(days=1))
 
 
