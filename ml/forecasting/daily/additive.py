@@ -52,35 +52,59 @@ RECIPES = (
 _BENDS_UNTIL = 0.92
 
 
+TREND, WEEK, YEARLY, MONTHLY, PAYDAY, EVENT = "trend", "week", "year", "month", "payday", "event: "
+"""What a column can be part of; events follow by name."""
+
+
 @dataclass(frozen=True)
 class Design:
-    """Columns [day, column] over history and horizon, and how strongly each is drawn to zero."""
+    """Columns [day, column] over history and horizon, how strongly each is drawn to zero, and what each is part of."""
 
     columns: Floats
     penalty: Floats
+    parts: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is fitted: `values` [node, day] without gaps, logarithms of units where the node is `dense`, else units in
+    multiples of its `scale` (both [node, 1]). `shut` is [node, day ahead]: closed, as each time before.
+    """
+
+    values: Floats
+    dense: NDArray[np.bool_]
+    scale: Floats
+    shut: NDArray[np.bool_]
+
+    def units(self, fitted: Floats) -> Floats:
+        """Units [node, day] of fitted values."""
+        return np.where(self.dense, np.exp(np.where(self.dense, fitted, 0.0)), np.maximum(fitted, 0) * self.scale)
 
 
 def forecast(units: Floats, place: NDArray[np.int64], calendar: Calendar, horizon: int) -> Floats:
     """Units [node, day ahead] of `units` [node, day]; `place` is each node's row of the calendar, which has the days
     ahead too. A node is solved in logarithms where it sells enough every day, else as it is."""
-    history = units.shape[1]
-    usual = _usual(units)
-    closed = units < CLOSED * usual
-    dense = np.nanquantile(np.where(closed, np.nan, units)[:, -USUAL_DAYS:], 0.05, axis=1) >= DENSE
-    scale = np.maximum(usual[:, -1:], 1e-9)
-    target = np.where(dense[:, None], np.log(np.maximum(units, 1.0)), units / scale)
-    target = _bridged(np.where(closed & dense[:, None], np.nan, target))
+    target = target_of(units, place, calendar)
     total = np.zeros((len(units), horizon))
     for recipe in RECIPES:
         fitted = np.empty((len(units), horizon))
         for number in np.unique(place):
             rows = place == number
-            design = design_of(calendar, int(number), history, recipe)
-            fitted[rows] = solve(target[rows], design, horizon, recipe)
-        total += np.where(dense[:, None], np.exp(np.where(dense[:, None], fitted, 0.0)), np.maximum(fitted, 0) * scale)
-    ahead = total / len(RECIPES)
-    shut = _always_closed(closed, place, calendar, history)
-    return np.where(shut, 0.0, ahead)
+            design = design_of(calendar, int(number), units.shape[1], recipe)
+            fitted[rows] = solve(target.values[rows], design, horizon, recipe)
+        total += target.units(fitted)
+    return np.where(target.shut, 0.0, total / len(RECIPES))
+
+
+def target_of(units: Floats, place: NDArray[np.int64], calendar: Calendar) -> Target:
+    """What is fitted of `units` [node, day]."""
+    usual = _usual(units)
+    closed = units < CLOSED * usual
+    dense = (np.nanquantile(np.where(closed, np.nan, units)[:, -USUAL_DAYS:], 0.05, axis=1) >= DENSE)[:, None]
+    scale = np.maximum(usual[:, -1:], 1e-9)
+    values = np.where(dense, np.log(np.maximum(units, 1.0)), units / scale)
+    values = _bridged(np.where(closed & dense, np.nan, values))
+    return Target(values, dense, scale, _always_closed(closed, place, calendar, units.shape[1]))
 
 
 def design_of(calendar: Calendar, place: int, history: int, recipe: Recipe) -> Design:
@@ -93,36 +117,47 @@ def design_of(calendar: Calendar, place: int, history: int, recipe: Recipe) -> D
     month_day = calendar.days.day.to_numpy()
     columns: list[Floats] = [np.ones(days), time - history / YEAR]
     penalty = [0.0, 0.01]
+    parts = [TREND, TREND]
 
-    def add(column: Floats, strength: float) -> None:
+    def add(part: str, column: Floats, strength: float) -> None:
         columns.append(column)
         penalty.append(strength)
+        parts.append(part)
 
     for bend in np.linspace(begin, begin + (history - begin) * _BENDS_UNTIL, recipe.bends + 1)[1:]:
-        add(np.maximum(time - bend / YEAR, 0.0), 1.0)
+        add(TREND, np.maximum(time - bend / YEAR, 0.0), 1.0)
     for day in range(7):
-        add((week_day == day).astype(float), 0.01)
+        add(WEEK, (week_day == day).astype(float), 0.01)
     if history >= LEAST_YEARS * YEAR:
         for wave in range(1, recipe.waves + 1):
             for turn in (np.sin, np.cos):
-                add(turn(2 * np.pi * wave * year_day / YEAR), 0.05 * wave)
+                add(YEARLY, turn(2 * np.pi * wave * year_day / YEAR), 0.05 * wave)
         for wave in (1, 2):
             for turn in (np.sin, np.cos):
-                add(turn(2 * np.pi * wave * year_day / YEAR) * (week_day >= 5), 0.1)
+                add(YEARLY, turn(2 * np.pi * wave * year_day / YEAR) * (week_day >= 5), 0.1)
     for wave in (1, 2, 3):
         for turn in (np.sin, np.cos):
-            add(turn(2 * np.pi * wave * month_day / MONTH), 0.05)
-    for named in calendar.named[:, place]:
+            add(MONTHLY, turn(2 * np.pi * wave * month_day / MONTH), 0.05)
+    for name, named in zip(calendar.names, calendar.named[:, place], strict=True):
         for shift in (-1, 0, 1):
-            add(_shifted(named, shift), 0.1 if shift == 0 else 0.3)
+            add(f"{EVENT}{name}", _shifted(named, shift), 0.1 if shift == 0 else 0.3)
     payday = calendar.payday[place]
-    add(payday, 0.01)
-    add(payday * (week_day >= 5), 0.05)
-    return Design(np.stack(columns, axis=1), np.array(penalty))
+    add(PAYDAY, payday, 0.01)
+    add(PAYDAY, payday * (week_day >= 5), 0.05)
+    return Design(np.stack(columns, axis=1), np.array(penalty), np.array(parts))
 
 
 def solve(target: Floats, design: Design, horizon: int, recipe: Recipe) -> Floats:
     """Forecast [node, day ahead] of targets [node, day] without gaps: one system of equations for all nodes."""
+    history = target.shape[1]
+    coefficients, level = fit(target, design, recipe)
+    ahead: Floats = (design.columns[history : history + horizon] @ coefficients).T + level
+    return ahead
+
+
+def fit(target: Floats, design: Design, recipe: Recipe) -> tuple[Floats, Floats]:
+    """Coefficients [column, node] of targets [node, day] without gaps, and what the last days' error adds to each
+    node's days ahead [node, 1]."""
     history = target.shape[1]
     begin = max(0, history - (recipe.days or history))
     seen = design.columns[begin:history]
@@ -131,13 +166,12 @@ def solve(target: Floats, design: Design, horizon: int, recipe: Recipe) -> Float
     weighted = seen * weight[:, None]
     strength = recipe.ridge * weight.sum() / 100
     gram = weighted.T @ seen + np.diag(design.penalty * strength) + 1e-9 * np.eye(len(design.penalty))
-    coefficients = np.linalg.solve(gram, weighted.T @ target[:, begin:].T)
-    ahead: Floats = (design.columns[history : history + horizon] @ coefficients).T
-    if recipe.recent:
-        last = slice(max(begin, history - recipe.recent), history)
-        error = target[:, last] - (design.columns[last] @ coefficients).T
-        ahead += recipe.follow * error.mean(axis=1, keepdims=True)
-    return ahead
+    coefficients: Floats = np.linalg.solve(gram, weighted.T @ target[:, begin:].T)
+    if not recipe.recent:
+        return coefficients, np.zeros((len(target), 1))
+    last = slice(max(begin, history - recipe.recent), history)
+    error = target[:, last] - (design.columns[last] @ coefficients).T
+    return coefficients, recipe.follow * error.mean(axis=1, keepdims=True)
 
 
 def _usual(units: Floats) -> Floats:
@@ -153,7 +187,9 @@ def _bridged(target: Floats) -> Floats:
     return pd.DataFrame(target.T).interpolate(limit_direction="both").to_numpy().T
 
 
-def _always_closed(closed: NDArray[np.bool_], place: NDArray[np.int64], calendar: Calendar, history: int) -> Floats:
+def _always_closed(
+    closed: NDArray[np.bool_], place: NDArray[np.int64], calendar: Calendar, history: int
+) -> NDArray[np.bool_]:
     """[node, day ahead] whether the node was closed each time, twice at least, an event of that day came before."""
     ahead = len(calendar.days) - history
     shut = np.zeros((len(closed), ahead), dtype=bool)
