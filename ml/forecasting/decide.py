@@ -7,7 +7,7 @@ assortment orders by a model that lost to last week's number.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any, Literal
@@ -149,46 +149,120 @@ def _relative(row: Mapping[Any, Any], base: pd.Series, measures: tuple[str, ...]
 
 @dataclass(frozen=True)
 class Made:
-    """What a champion was made from, as far as it decides whether it still serves."""
+    """What a champion was made from, as far as it decides whether it still serves.
+
+    `trained_on` is the day of the last training it came through: its own, or that of a challenger it withstood.
+    `asked` says in words what it answers: a season, a number of days.
+    """
 
     release_id: str
     as_of: date
+    trained_on: date
     snapshot_id: str
-    season: str
-    weeks: tuple[str, ...]
+    asked: str
     code: str
+
+
+@dataclass(frozen=True)
+class LiveError:
+    """WAPE of a forecast that served in the week after its `vintage`, beside that of its back-test so far ahead."""
+
+    level: str
+    vintage: date
+    live: float
+    expected: float
+
+
+@dataclass(frozen=True)
+class RetrainPolicy:
+    """`every_days`: age of the last training at which the next is due. `refreshes`: later facts are forecast by what
+    serves, without training; where not, they wait for it. `worse`: share by which a level's live error must exceed
+    its back-test's, in each of `weeks` weeks that do not overlap, to be drift. One bad week is bad luck.
+    """
+
+    every_days: int = 7
+    refreshes: bool = False
+    worse: float = 0.2
+    weeks: int = 2
 
 
 @dataclass(frozen=True)
 class RetrainDecision:
     """`decision_id` is a hash of inputs and outcome, without a clock."""
 
-    action: Literal["train", "reuse"]
+    action: Literal["train", "refresh", "reuse"]
     reasons: tuple[str, ...]
     evidence: dict[str, Any]
     decision_id: str
 
 
-def decide_retraining(champion: Made | None, now: Made, force: bool = False, every_days: int = 7) -> RetrainDecision:
-    """Whether the champion may answer a run that would be made as `now` says (its release_id is not looked at)."""
-    reasons = []
+def decide_retraining(
+    champion: Made | None,
+    now: Made,
+    force: bool = False,
+    policy: RetrainPolicy | None = None,
+    live: Sequence[LiveError] = (),
+    held: str | None = None,
+) -> RetrainDecision:
+    """Whether the champion may answer a run that would be made as `now` says (its release_id is not looked at).
+
+    `live` counts from the champion's last training on: what went wrong before, that training has answered. `held` is
+    why a person went back to what serves; then age and drift call for no other, only `force` and what cannot serve do.
+    """
+    policy = policy or RetrainPolicy()
+    must, due = [], []
     if champion is None:
-        reasons.append("there is no champion that knows only what this run may know")
+        must.append("there is no champion that knows only what this run may know")
     else:
-        age = (now.as_of - champion.as_of).days
-        if age >= every_days:
-            reasons.append(f"champion {champion.release_id} is {age} days old; it is renewed every {every_days}")
-        if age == 0 and now.snapshot_id != champion.snapshot_id:
-            reasons.append(f"the facts of {now.as_of} changed: snapshot {champion.snapshot_id} -> {now.snapshot_id}")
-        if (now.season, now.weeks) != (champion.season, champion.weeks):
-            reasons.append(f"the champion adds up season {champion.season}, the run asks for {now.season}")
+        if now.asked != champion.asked:
+            must.append(f"the champion answers {champion.asked}, the run asks for {now.asked}")
         if now.code != champion.code:
-            reasons.append("the code or its parameters changed")
+            must.append("the code or its parameters changed")
+        age = (now.as_of - champion.trained_on).days
+        if age >= policy.every_days:
+            due.append(f"the last training is {age} days old; it is renewed every {policy.every_days}")
+        if age == 0 and now.snapshot_id != champion.snapshot_id:
+            due.append(f"the facts of {now.as_of} changed: snapshot {champion.snapshot_id} -> {now.snapshot_id}")
+        due += _drift([error for error in live if error.vintage >= champion.trained_on], policy)
     if force:
-        reasons.append("asked for (force)")
-    action: Literal["train", "reuse"] = "train" if reasons else "reuse"
-    if champion is not None and not reasons:
-        reasons.append(f"champion {champion.release_id} is {age} days old and covers {now.season}")
-    evidence = {"champion": asdict(champion) if champion else None, "now": asdict(now), "force": force}
+        must.append("asked for (force)")
+    action: Literal["train", "refresh", "reuse"]
+    if champion is None or must or (due and held is None):
+        action, reasons = "train", [*must, *due]
+    else:
+        overruled = [f"held by a person: {held}", *due] if due else []
+        if policy.refreshes and now.snapshot_id != champion.snapshot_id:
+            action = "refresh"
+            reasons = [f"other facts than those of champion {champion.release_id}, by its method"]
+        else:
+            action = "reuse"
+            reasons = [f"champion {champion.release_id} answers {champion.asked}; its training is {age} days old"]
+        reasons += overruled
+    evidence = {
+        "champion": asdict(champion) if champion else None,
+        "now": asdict(now),
+        "force": force,
+        "policy": asdict(policy),
+        "live": [asdict(error) for error in live],
+        "held": held,
+    }
     canonical = json.dumps([action, reasons, evidence], sort_keys=True, default=str)
     return RetrainDecision(action, tuple(reasons), evidence, hashlib.sha256(canonical.encode()).hexdigest()[:12])
+
+
+def _drift(live: Sequence[LiveError], policy: RetrainPolicy) -> list[str]:
+    """One reason a level whose error stayed above its back-test's."""
+    reasons = []
+    for level in sorted({error.level for error in live}):
+        weeks: list[LiveError] = []
+        for error in sorted((e for e in live if e.level == level), key=lambda e: e.vintage, reverse=True):
+            # Vintages of following days are scored on the same days: together they are one week.
+            if len(weeks) < policy.weeks and (not weeks or (weeks[-1].vintage - error.vintage).days >= 7):
+                weeks.append(error)
+        if len(weeks) == policy.weeks and all(e.live > (1 + policy.worse) * e.expected for e in weeks):
+            told = ", ".join(f"{e.live:.3g} instead of {e.expected:.3g}" for e in reversed(weeks))
+            reasons.append(
+                f"{level} drifted: {policy.weeks} weeks in a row more than {policy.worse:.0%} above its back-test's "
+                f"error (WAPE {told})"
+            )
+    return reasons

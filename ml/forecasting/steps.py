@@ -5,6 +5,7 @@ What loses is a choice of models, never today's facts: then the models that serv
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ def forecast(request: Request) -> StepResult:
     champion = registry.champion(MODEL)
     if champion is not None and champion.as_of > request.as_of:
         champion = None
-    now = Made("", request.as_of, snapshot.id, plan.season, tuple(params["season_weeks"]), params["code"])
+    now = Made("", request.as_of, request.as_of, snapshot.id, _asked(params), params["code"])
     retraining = decide_retraining(_made(champion) if champion else None, now, request.force)
     facts: dict[str, Any] = {"retraining": retraining.action, "retraining_reasons": list(retraining.reasons)}
     if champion is not None and retraining.action == "reuse":
@@ -80,14 +81,12 @@ def first_week_ahead(as_of: date) -> date:
 
 def _made(release: Release) -> Made:
     params = release.params
-    return Made(
-        release.id,
-        release.as_of,
-        release.snapshot_id,
-        params["season"],
-        tuple(params["season_weeks"]),
-        params["code"],
-    )
+    return Made(release.id, release.as_of, release.as_of, release.snapshot_id, _asked(params), params["code"])
+
+
+def _asked(params: Mapping[str, Any]) -> str:
+    weeks = params["season_weeks"]
+    return f"{params['season']}, {len(weeks)} weeks" + (f" from {weeks[0]} to {weeks[-1]}" if weeks else "")
 
 
 def _params(plan: Plan) -> dict[str, Any]:

@@ -2,14 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from ml.forecasting.data import Panel
-from ml.forecasting.decide import ChoiceRules, Made, RouteRules, choose, decide_retraining, route
+from ml.forecasting.decide import (
+    ChoiceRules,
+    LiveError,
+    Made,
+    RetrainPolicy,
+    RouteRules,
+    choose,
+    decide_retraining,
+    route,
+)
 
 RULES = RouteRules(top_series=1)
 NEW = [np.nan] * 20 + [3.0] * 6
@@ -78,22 +87,23 @@ def test_intermittent_demand_is_not_won_by_forecasting_zero() -> None:
     assert choose(scores, "naive", ChoiceRules()).model == "mean"
 
 
-CHAMPION = Made("r1", date(2017, 9, 24), "s1", "2017-Q4", ("2017-10-02",), "code")
-TUESDAY = Made("", date(2017, 9, 26), "s2", "2017-Q4", ("2017-10-02",), "code")
+CHAMPION = Made("r1", date(2017, 9, 24), date(2017, 9, 24), "s1", "2017-Q4", "code")
+TUESDAY = Made("", date(2017, 9, 26), date(2017, 9, 26), "s2", "2017-Q4", "code")
+BY_THE_DAY = RetrainPolicy(every_days=28, refreshes=True)
 
 
 def test_nothing_is_trained_on_a_tuesday_and_it_says_why() -> None:
     decision = decide_retraining(CHAMPION, TUESDAY)
     assert decision.action == "reuse"
-    assert decision.reasons == ("champion r1 is 2 days old and covers 2017-Q4",)
+    assert decision.reasons == ("champion r1 answers 2017-Q4; its training is 2 days old",)
 
 
 @pytest.mark.parametrize(
     ("now", "force", "reason"),
     [
-        (replace(TUESDAY, as_of=date(2017, 10, 1)), False, "champion r1 is 7 days old; it is renewed every 7"),
+        (replace(TUESDAY, as_of=date(2017, 10, 1)), False, "the last training is 7 days old; it is renewed every 7"),
         (replace(TUESDAY, as_of=CHAMPION.as_of), False, "the facts of 2017-09-24 changed: snapshot s1 -> s2"),
-        (replace(TUESDAY, season="2018-Q1"), False, "the champion adds up season 2017-Q4, the run asks for 2018-Q1"),
+        (replace(TUESDAY, asked="2018-Q1"), False, "the champion answers 2017-Q4, the run asks for 2018-Q1"),
         (replace(TUESDAY, code="other"), False, "the code or its parameters changed"),
         (TUESDAY, True, "asked for (force)"),
     ],
@@ -108,3 +118,76 @@ def test_a_first_run_trains_and_the_same_question_has_the_same_id() -> None:
     assert first.action == "train"
     assert first.decision_id == decide_retraining(None, TUESDAY).decision_id
     assert first.decision_id != decide_retraining(CHAMPION, TUESDAY).decision_id
+
+
+def test_by_the_day_new_facts_are_forecast_by_the_method_that_serves_and_old_ones_not_again() -> None:
+    assert decide_retraining(CHAMPION, TUESDAY, policy=BY_THE_DAY).action == "refresh"
+    assert decide_retraining(CHAMPION, replace(TUESDAY, snapshot_id="s1"), policy=BY_THE_DAY).action == "reuse"
+
+
+def test_age_counts_from_the_last_training_and_not_from_the_last_refresh() -> None:
+    refreshed = replace(CHAMPION, as_of=date(2017, 9, 25), trained_on=date(2017, 8, 29))
+    decision = decide_retraining(refreshed, TUESDAY, policy=BY_THE_DAY)
+    assert (decision.action, decision.reasons) == (
+        "train",
+        ("the last training is 28 days old; it is renewed every 28",),
+    )
+
+
+def test_corrected_facts_of_a_day_that_was_only_refreshed_need_no_training() -> None:
+    corrected = replace(TUESDAY, as_of=CHAMPION.as_of)
+    assert decide_retraining(CHAMPION, corrected, policy=BY_THE_DAY).action == "train"
+    refreshed = replace(CHAMPION, trained_on=date(2017, 9, 10))
+    assert decide_retraining(refreshed, corrected, policy=BY_THE_DAY).action == "refresh"
+
+
+def served(*errors: float, level: str = "total", apart: int = 7, first: date = CHAMPION.trained_on) -> list[LiveError]:
+    """Errors of vintages `apart` days from each other, of which a WAPE of 0.2 was expected."""
+    return [LiveError(level, first + timedelta(days=apart * n), error, 0.2) for n, error in enumerate(errors)]
+
+
+OCTOBER = replace(TUESDAY, as_of=date(2017, 10, 20))
+
+
+def test_two_bad_weeks_in_a_row_at_one_level_are_drift() -> None:
+    decision = decide_retraining(
+        CHAMPION, OCTOBER, policy=BY_THE_DAY, live=[*served(0.2, 0.26, 0.3), *served(0.2, 0.2, 0.2, level="product")]
+    )
+    assert decision.action == "train"
+    assert decision.reasons == (
+        "total drifted: 2 weeks in a row more than 20% above its back-test's error (WAPE 0.26 instead of 0.2, 0.3 "
+        "instead of 0.2)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("live", "why"),
+    [
+        (served(0.2, 0.4), "one bad week is not drift"),
+        (served(0.4, 0.2), "a week that is over is not drift"),
+        (served(0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, apart=1), "vintages of following days are one week"),
+        (served(0.23, 0.23, 0.23), "a little worse is within the margin"),
+        (served(0.4, 0.4, first=date(2017, 9, 1)), "what went wrong before the training is answered by it"),
+        ([*served(0.2, 0.4), *served(0.4, 0.2, level="product")], "two levels with one bad week each are not drift"),
+        (served(float("nan"), float("nan")), "what could not be scored is no evidence"),
+    ],
+)
+def test_what_is_not_drift(live: list[LiveError], why: str) -> None:
+    assert decide_retraining(CHAMPION, OCTOBER, policy=BY_THE_DAY, live=live).action == "refresh", why
+
+
+def test_the_same_evidence_has_the_same_id_and_other_evidence_another() -> None:
+    bad = served(0.3, 0.3)
+    ids = {
+        decide_retraining(CHAMPION, OCTOBER, policy=BY_THE_DAY, live=live).decision_id for live in (bad, list(bad), [])
+    }
+    assert len(ids) == 2
+
+
+def test_what_a_person_went_back_to_is_not_trained_away_unless_somebody_asks() -> None:
+    live = served(0.3, 0.3)
+    held = decide_retraining(CHAMPION, OCTOBER, policy=BY_THE_DAY, live=live, held="orders doubled (Ada)")
+    assert held.action == "refresh"
+    assert "held by a person: orders doubled (Ada)" in held.reasons
+    forced = decide_retraining(CHAMPION, OCTOBER, True, BY_THE_DAY, live, held="orders doubled (Ada)")
+    assert forced.action == "train"

@@ -82,7 +82,8 @@ def test_a_new_snapshot_within_the_week_does_not_train(published: Publish, sales
     assert later.reused
     assert later.facts["release_id"] == first.facts["release_id"]
     assert later.facts["retraining_reasons"] == [
-        f"champion {first.facts['release_id']} is 2 days old and covers {SEASON}"
+        f"champion {first.facts['release_id']} answers {SEASON}, 6 weeks from 2017-08-14 to 2017-09-18; its training "
+        "is 2 days old"
     ]
     assert len(Registry(workspace).releases("forecasting")) == 1
 
@@ -104,7 +105,7 @@ def test_a_week_later_a_challenger_is_trained_and_compared_with_the_champion(pub
     workspace = published(next_week, weekly)
     later = run(workspace, next_week)
     old, new = first.facts["release_id"], later.facts["release_id"]
-    assert later.facts["retraining_reasons"][0] == f"champion {old} is 7 days old; it is renewed every 7"
+    assert later.facts["retraining_reasons"][0] == "the last training is 7 days old; it is renewed every 7"
     assert {release.id for release in Registry(workspace).releases("forecasting")} == {old, new}
     serving = Registry(workspace).champion("forecasting")
     assert serving is not None
