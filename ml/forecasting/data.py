@@ -6,7 +6,7 @@ here, and no other file of the room reads facts.
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import pandas as pd
@@ -45,6 +45,14 @@ class Panel:
     events: pd.DataFrame
 
     def until(self, weeks: int) -> "Panel":
+    estimated: int = 0
+
+    season: ClassVar[int] = 52
+
+    @property
+    def periods(self) -> pd.DatetimeIndex:
+        """The weeks, as the models of one series at a time call them."""
+        return self.weeks
         """The same series with only their first `weeks` weeks: all that was known at that cutoff."""
         return replace(self, weeks=self.weeks[:weeks], units=self.units[:, :weeks])
 
@@ -54,6 +62,11 @@ class Panel:
 
     def event_days(self, weeks: pd.DatetimeIndex, kind: str = "holiday") -> Floats:
         """Days with an event of that kind, [series, week]."""
+    def events_of(self, row: int) -> pd.DataFrame:
+        """Weeks with an event that concerns a series, those ahead included: ds, event and kind."""
+        here = self.events[self.events["region"].isin([self.series["region"].iloc[row], "*"])]
+        return here.rename(columns={"week_start": "ds"})[["ds", "event", "kind"]]
+
         found = self.events[self.events["kind"] == kind]
         counts = found.pivot_table(index="week_start", columns="region", values="days", aggfunc="sum")
         regions = self.series["region"].unique()

@@ -4,7 +4,7 @@ A model that returns something that is no number, or explodes, is stopped or cap
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,26 +12,27 @@ import numpy as np
 
 from coldframe.errors import ColdframeError
 from ml.forecasting.data import Floats, Ints, Level, Panel
-from ml.forecasting.models.additive import prophet
-from ml.forecasting.models.boosting import boosted_trees
-from ml.forecasting.models.classical import naive, seasonal_naive, theta, tsb, window_mean, zero
+from ml.forecasting.models.boosting import BoostedTrees
+from ml.forecasting.models.classical import Library, Naive, SeasonalNaive, WindowMean, Zero, croston, ets, theta, tsb
+from ml.forecasting.models.interface import Demand, Model
+from ml.forecasting.models.prophet import ProphetModel
 
 CAP = 5.0
 """A forecast above this many times the highest week so far is capped: log-link trees and trends can explode."""
 
-Forecaster = Callable[[Panel, Ints, int], Floats]
-"""(history, rows wanted, horizon) -> units [row wanted, week ahead]; one draw of luck is one fixed seed."""
-
-MODELS: Mapping[str, Forecaster] = {
-    "zero": zero,
-    "naive": naive,
-    "snaive": seasonal_naive,
-    "window_mean": window_mean,
-    "tsb": tsb,
-    "theta": theta,
-    "hgb": boosted_trees,
-    "prophet": prophet,
+LOCAL: Mapping[str, Model[Demand]] = {
+    "zero": Zero(),
+    "naive": Naive(),
+    "snaive": SeasonalNaive(),
+    "window_mean": WindowMean(),
+    "tsb": Library(tsb),
+    "croston": Library(croston),
+    "theta": Library(theta),
+    "ets": Library(ets, slow=True),
+    "prophet": ProphetModel(),
 }
+"""Models of one series at a time: weeks or days, products or a whole shop."""
+MODELS: Mapping[str, Model[Panel]] = {**LOCAL, "hgb": BoostedTrees()}
 BLENDS: Mapping[str, tuple[str, ...]] = {
     "blend": ("window_mean", "hgb"),
     "blend_prophet": ("window_mean", "hgb", "prophet"),
@@ -72,7 +73,7 @@ def run(
     history: Panel,
     wanted: Mapping[str, Ints],
     horizon: int,
-    models: Mapping[str, Forecaster] = MODELS,
+    models: Mapping[str, Model[Panel]] = MODELS,
     blends: Mapping[str, Sequence[str]] = BLENDS,
 ) -> dict[str, Forecast]:
     """Forecasts of each model named in `wanted` for the rows wanted of it; parts of a blend are computed once.
@@ -92,9 +93,9 @@ def run(
     return result
 
 
-def _bounded(name: str, model: Forecaster, history: Panel, rows: Ints, horizon: int) -> Forecast:
+def _bounded(name: str, model: Model[Panel], history: Panel, rows: Ints, horizon: int) -> Forecast:
     began = time.perf_counter()
-    units = model(history, rows, horizon)
+    units = model.fit(history, rows).predict(horizon)
     seconds = time.perf_counter() - began
     broken = int((~np.isfinite(units)).any(axis=1).sum())
     if units.shape != (len(rows), horizon) or broken:

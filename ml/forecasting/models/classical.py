@@ -4,68 +4,114 @@ When these are wrong, every "forecast value added" is measured against a straw m
 """
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from ml.forecasting.data import TRAILING, Floats, Ints, Panel
+from ml.forecasting.data import TRAILING, Floats, Ints
+from ml.forecasting.models.interface import CYCLES, Demand, OneByOne, Repeated, learnable, means, spread
 
 if TYPE_CHECKING:
     from statsforecast.models import _TS
 
-SEASON = 52
-"""Weeks in a year: the one season weekly demand has."""
+# Without it statsforecast warns about its own old default.
+os.environ.setdefault("NIXTLA_ID_AS_COL", "1")
 
 
-def zero(history: Panel, rows: Ints, horizon: int) -> Floats:
+class Zero:
     """Nothing, for series that sold nothing lately."""
-    return np.zeros((len(rows), horizon))
+
+    def fit(self, history: Demand, rows: Ints) -> Repeated:
+        return Repeated(np.zeros((len(rows), 1)))
 
 
-def naive(history: Panel, rows: Ints, horizon: int) -> Floats:
-    """The last week, repeated."""
-    return np.repeat(history.units[rows, -1:], horizon, axis=1)
+class Naive:
+    """The last period, repeated."""
+
+    def fit(self, history: Demand, rows: Ints) -> Repeated:
+        return Repeated(history.units[rows, -1:])
 
 
-def seasonal_naive(history: Panel, rows: Ints, horizon: int) -> Floats:
-    """The same week a year (52 weeks) before; the last week where a series was not yet sold then."""
-    last = history.units.shape[1]
-    year_ago = last - SEASON + np.arange(horizon) % SEASON
-    values = np.where(year_ago >= 0, history.units[np.ix_(rows, np.maximum(year_ago, 0))], np.nan)
-    return np.where(np.isfinite(values), values, history.units[rows, -1:])
+class SeasonalNaive:
+    """The same period one season (a year of weeks, a week of days) before; the last one where a series was not yet
+    sold then."""
+
+    def fit(self, history: Demand, rows: Ints) -> Repeated:
+        last = history.units[rows, -history.season :]
+        missing = history.season - last.shape[1]
+        values = np.pad(last, ((0, 0), (missing, 0)), constant_values=np.nan)
+        return Repeated(np.where(np.isfinite(values), values, history.units[rows, -1:]))
 
 
-def window_mean(history: Panel, rows: Ints, horizon: int) -> Floats:
-    """The mean of the last 13 weeks, or of all there are."""
-    return np.repeat(np.nanmean(history.units[rows, -TRAILING:], axis=1, keepdims=True), horizon, axis=1)
+@dataclass(frozen=True)
+class WindowMean:
+    """The mean of the last `periods`, or of all there are."""
+
+    periods: int = TRAILING
+
+    def fit(self, history: Demand, rows: Ints) -> Repeated:
+        return Repeated(means(history.units[rows, -self.periods :])[:, None])
 
 
-def tsb(history: Panel, rows: Ints, horizon: int) -> Floats:
+@dataclass(frozen=True)
+class Library:
+    """A model of statsforecast, each series by itself: `make` gives it for the length of a season, 1 for none.
+
+    A season is asked for where a series has gone through two of them. What is too short to fit, or constant, is
+    forecast as its mean. `slow` models are fitted in processes.
+    """
+
+    make: Callable[[int], "_TS"]
+    slow: bool = False
+
+    def fit(self, history: Demand, rows: Ints) -> OneByOne:
+        known = [series[np.isfinite(series)] for series in history.units[rows]]
+        tasks = [(series, history.season) for series in known if learnable(series)]
+        fit = partial(_fit, self.make)
+        fitted = iter(spread(fit, tasks) if self.slow else map(fit, tasks))
+        models = [next(fitted) if learnable(series) else None for series in known]
+        return OneByOne(models, means(history.units[rows]), _say)
+
+
+def _fit(make: Callable[[int], Any], task: tuple[Floats, int]) -> Any:
+    units, season = task
+    seasons = season if len(units) >= CYCLES * season else 1
+    # An end without any change divides nothing by nothing in the library's test for a season.
+    with np.errstate(invalid="ignore"):
+        return make(seasons).fit(units)
+
+
+def _say(models: Sequence[Any], horizon: int) -> list[Floats]:
+    return [model.predict(horizon)["mean"] for model in models]
+
+
+def ets(season: int) -> "_TS":
+    """Exponential smoothing in state space, its form chosen by AICc (Hyndman et al. 2002). Seasons of more than 24
+    periods it leaves out."""
+    from statsforecast.models import AutoETS
+
+    return AutoETS(season_length=season)
+
+
+def theta(season: int) -> "_TS":
+    """Dynamic optimised theta (Fiorucci et al. 2016): half the trend and an exponential smoothing."""
+    from statsforecast.models import DynamicOptimizedTheta
+
+    return DynamicOptimizedTheta(season_length=season)
+
+
+def tsb(season: int) -> "_TS":
     """Teunter, Syntetos and Babai (2011), for demand that comes now and then: probability and size smoothed apart."""
     from statsforecast.models import TSB
 
-    return _each_series(TSB(alpha_d=0.1, alpha_p=0.1), history, rows, horizon)
+    return TSB(alpha_d=0.1, alpha_p=0.1)
 
 
-def theta(history: Panel, rows: Ints, horizon: int) -> Floats:
-    """Optimised theta (Fiorucci et al. 2016): half the trend and an exponential smoothing."""
-    from statsforecast.models import OptimizedTheta
+def croston(season: int) -> "_TS":
+    """Croston (1972) in the approximation of Syntetos and Boylan (2005): size and interval of sales smoothed apart."""
+    from statsforecast.models import CrostonSBA
 
-    return _each_series(OptimizedTheta(season_length=1), history, rows, horizon)
-
-
-def _each_series(model: "_TS", history: Panel, rows: Ints, horizon: int) -> Floats:
-    # Without it statsforecast warns about its own old default.
-    os.environ["NIXTLA_ID_AS_COL"] = "1"
-    from statsforecast import StatsForecast
-    from statsforecast.models import Naive
-
-    if len(rows) == 0:
-        return np.zeros((0, horizon))
-    units = history.units[rows]
-    series, week = np.nonzero(np.isfinite(units))
-    frame = pd.DataFrame({"unique_id": series, "ds": history.weeks[week], "y": units[series, week]})
-    ahead = StatsForecast(models=[model], freq="7D", fallback_model=Naive()).forecast(df=frame, h=horizon)
-    result: Floats = ahead.iloc[:, -1].to_numpy(dtype=float).reshape(len(rows), horizon)
-    return result
+    return CrostonSBA()

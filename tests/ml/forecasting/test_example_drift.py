@@ -21,7 +21,7 @@ spec.loader.exec_module(example)
 # --8<-- [start:register]
 @pytest.fixture
 def with_drift(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(models.MODELS, "drift", example.drift)
+    monkeypatch.setitem(models.MODELS, "drift", example.Drift())
     monkeypatch.setitem(models.CANDIDATES, ("category_region", "dense"), ("window_mean", "drift"))
     # --8<-- [end:register]
 

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ml.forecasting import models
-from ml.forecasting.data import Floats, Ints, Level, Panel
+from ml.forecasting.data import Ints, Level, Panel
 from ml.forecasting.decide import ChoiceRules, RouteRules, choose
 from ml.forecasting.learn import QUANTILE_NAMES, Learned, Plan, learn
+from ml.forecasting.models.interface import Fitted, Repeated
 
 Market = dict[Level, Panel]
 LEVELS: tuple[Level, ...] = ("category_region", "product_region")
@@ -72,12 +73,12 @@ def test_whichever_model_wins_the_backtest_serves(market: Market, plan: Plan, mo
     """The winner is planted: a model that knows the truth of the panel it was cut from."""
     truth = market["category_region"].units
 
-    def oracle(history: Panel, rows: Ints, horizon: int) -> Floats:
-        known = history.units.shape[1]
-        ahead = truth[rows, known : known + horizon]
-        return np.hstack([ahead, np.ones((len(rows), horizon - ahead.shape[1]))])
+    class Oracle:
+        def fit(self, history: Panel, rows: Ints) -> Repeated:
+            ahead = truth[rows, history.units.shape[1] :]
+            return Repeated(np.hstack([ahead, np.ones((len(rows), 10))]))
 
-    monkeypatch.setitem(models.MODELS, "oracle", oracle)
+    monkeypatch.setitem(models.MODELS, "oracle", Oracle())
     monkeypatch.setitem(models.CANDIDATES, ("category_region", "dense"), ("window_mean", "oracle"))
     monkeypatch.setitem(models.CANDIDATES, ("category_region", "top"), ("window_mean",))
     routes = frame(learn({"category_region": market["category_region"]}, plan), "routes").set_index("segment")
@@ -222,14 +223,15 @@ def test_learning_leaves_no_worker_behind(market: Market, plan: Plan, monkeypatc
         kept = ("window_mean", "prophet") if segment == "top" else candidates[:1]
         monkeypatch.setitem(models.CANDIDATES, (level, segment), kept)
     seen: set[int] = set()
-    fit = models.MODELS["prophet"]
+    prophet = models.MODELS["prophet"]
 
-    def fit_and_look(history: Panel, rows: Ints, horizon: int) -> Floats:
-        units = fit(history, rows, horizon)
-        seen.update(workers())
-        return units
+    class Watched:
+        def fit(self, history: Panel, rows: Ints) -> Fitted:
+            fitted = prophet.fit(history, rows)
+            seen.update(workers())
+            return fitted
 
-    monkeypatch.setitem(models.MODELS, "prophet", fit_and_look)
+    monkeypatch.setitem(models.MODELS, "prophet", Watched())
     learn(market, replace(plan, routes=RouteRules(top_series=4)))
     assert seen, "nobody shared the work"
     assert workers() == set()

@@ -1,18 +1,21 @@
 """How every model must behave, whatever it is: scale, direction, constants, zeros, no peeking, no nonsense."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from coldframe.errors import ColdframeError
 from ml.forecasting.data import Floats, Ints, Panel
-from ml.forecasting.models import CAP, MODELS, benchmark, boosting, run
+from ml.forecasting.models import CAP, LOCAL, MODELS, benchmark, boosting, run
 from ml.forecasting.models.boosting import scale
+from ml.forecasting.models.interface import Demand, Repeated
 
 H = 8
-LEARNED = ("window_mean", "tsb", "theta", "hgb", "prophet")
+LEARNED = ("window_mean", "tsb", "croston", "theta", "ets", "hgb", "prophet")
 ALL = ("naive", "snaive", *LEARNED)
 
 
@@ -63,12 +66,70 @@ def test_a_forecast_does_not_change_when_the_future_does(name: str, small: Panel
     assert np.array_equal(forecast(name, replace(small, units=planted).until(26)), forecast(name, small.until(26)))
 
 
-# The router never hands Prophet a young series.
-@pytest.mark.parametrize("name", [name for name in ALL if name != "prophet"])
-def test_a_series_a_week_old_gets_a_forecast(name: str, panel: Callable[..., Panel]) -> None:
+@pytest.mark.parametrize("known", [1, 2, 3, 7])
+@pytest.mark.parametrize("name", ALL)
+def test_a_series_of_a_few_weeks_is_forecast_within_what_it_sold(
+    name: str, known: int, panel: Callable[..., Panel]
+) -> None:
     units = np.full((6, 30), 4.0)
-    units[0, :-1] = np.nan
-    assert np.isfinite(forecast(name, panel(units))).all()
+    units[0, :-known] = np.nan
+    units[1] = np.nan
+    units[1, -known:] = np.arange(known) + 1
+    assert forecast(name, panel(units), np.array([0])) == pytest.approx(4.0, rel=0.25)
+    assert (forecast(name, panel(units), np.array([1])) <= known + 1).all()
+
+
+@pytest.mark.parametrize("known", [1, 3])
+@pytest.mark.parametrize("name", ALL)
+def test_a_shop_of_a_few_weeks_gets_a_forecast(name: str, known: int, panel: Callable[..., Panel]) -> None:
+    units = np.random.default_rng(2).poisson(5, (3, known)) + 1.0
+    assert (forecast(name, panel(units)) <= 3 * units.max()).all()
+
+
+@pytest.mark.parametrize("weeks", [60, 103])
+@pytest.mark.parametrize("name", ALL)
+def test_with_fewer_than_two_years_a_season_is_left_out_and_nothing_breaks(
+    name: str, weeks: int, panel: Callable[..., Panel]
+) -> None:
+    year = 20 + 10 * np.sin(2 * np.pi * np.arange(weeks) / 52)
+    history = panel(np.random.default_rng(6).poisson(year, (2, weeks)))
+    assert 0 < forecast(name, history).mean() < 60
+
+
+@pytest.mark.parametrize("name", ["theta", "prophet"])
+def test_the_second_year_brings_the_season(name: str, panel: Callable[..., Panel]) -> None:
+    year = 20 + 15 * np.sin(2 * np.pi * np.arange(112) / 52)
+    history = panel(np.random.default_rng(6).poisson(year, (2, 112))[:, :104])
+    assert forecast(name, history).sum() > 1.5 * forecast("window_mean", history).sum()
+
+
+@pytest.mark.parametrize("name", LOCAL)
+def test_models_of_one_series_forecast_days_as_well_as_weeks(name: str) -> None:
+    """Forty days of a shop that sells most on Saturdays; the models that know a season find it."""
+    days = Days(np.random.default_rng(3).poisson([[3, 3, 3, 3, 4, 30, 4] * 6] * 2).astype(float))
+    ahead = LOCAL[name].fit(days, np.array([1, 0])).predict(10)
+    assert ahead.shape == (2, 10)
+    assert np.isfinite(ahead).all()
+    if name in {"snaive", "theta", "ets", "prophet"}:
+        assert ahead[:, :7].argmax(axis=1).tolist() == [5, 5]
+
+
+@dataclass(frozen=True)
+class Days:
+    """Demand by the day, as the models of one series at a time want it: no panel of any room."""
+
+    units: Floats
+    season: ClassVar[int] = 7
+
+    @property
+    def periods(self) -> pd.DatetimeIndex:
+        return pd.date_range("2024-01-01", periods=self.units.shape[1], freq="D")
+
+    def ahead(self, horizon: int) -> pd.DatetimeIndex:
+        return pd.date_range(self.periods[-1] + pd.Timedelta(days=1), periods=horizon, freq="D")
+
+    def events_of(self, row: int) -> pd.DataFrame:
+        return pd.DataFrame({"ds": [self.periods[3]], "event": ["opening"], "kind": ["holiday"]})
 
 
 def test_seasonal_naive_repeats_last_year_and_falls_back_to_the_last_week(panel: Callable[..., Panel]) -> None:
@@ -88,18 +149,20 @@ def test_a_blend_is_the_mean_of_its_parts(small: Panel) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_model_that_returns_no_number_is_stopped_by_name_and_count(bad: float, small: Panel) -> None:
-    def broken(history: Panel, rows: Ints, horizon: int) -> Floats:
-        return np.where(np.arange(len(rows))[:, None] == 3, bad, np.ones((len(rows), horizon)))
+    class Broken:
+        def fit(self, history: Demand, rows: Ints) -> Repeated:
+            return Repeated(np.where(np.arange(len(rows))[:, None] == 3, bad, 1.0))
 
     with pytest.raises(ColdframeError, match=r"Model 'broken' returned 1 of 12 category_region series"):
-        run(small, {"broken": np.arange(12)}, H, models=MODELS | {"broken": broken})
+        run(small, {"broken": np.arange(12)}, H, models={**MODELS, "broken": Broken()})
 
 
 def test_an_exploding_forecast_is_capped_and_counted(small: Panel) -> None:
-    def exploding(history: Panel, rows: Ints, horizon: int) -> Floats:
-        return np.full((len(rows), horizon), 1e9)
+    class Exploding:
+        def fit(self, history: Demand, rows: Ints) -> Repeated:
+            return Repeated(np.full((len(rows), 1), 1e9))
 
-    result = run(small, {"exploding": np.arange(12)}, H, models={"exploding": exploding})["exploding"]
+    result = run(small, {"exploding": np.arange(12)}, H, models={"exploding": Exploding()})["exploding"]
     assert result.capped == 12 * H
     assert (result.units == CAP * small.units.max(axis=1, keepdims=True)).all()
 
@@ -121,7 +184,7 @@ def test_a_shop_that_stood_still_after_its_only_sales_teaches_the_trees_nothing(
     """Olist sold 300 orders in October 2016 and one more before the new year."""
     units = np.zeros((30, 20))
     units[:, 7] = np.arange(30)
-    forecast = boosting.boosted_trees(panel(units), np.arange(30), 4)
+    forecast = boosting.BoostedTrees().fit(panel(units), np.arange(30)).predict(4)
     assert np.array_equal(forecast, np.repeat(scale(units)[:, None], 4, axis=1))
 
 
