@@ -1,14 +1,13 @@
-"""From a daily panel to a coherent forecast: three views of demand, one truth.
+"""From a daily panel to what each model sees of the days ahead, and to one coherent forecast of it.
 
 Nodes with many sales a day are seen by an additive model and by trees, single products by trees of their own. Each
-is blind in another way, so the nodes' views are averaged and reconciled, and the products' forecasts give each node's
-total its shares. What leaves this file adds up, because only the bottom is kept.
+is blind in another way; methods.py makes one truth of them. What leaves this file adds up, because only the bottom is
+kept.
 """
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,14 +18,14 @@ from coldframe.errors import BadInputError
 from coldframe.settings import get_settings
 from ml.forecasting.daily import additive, calendar, trees
 from ml.forecasting.daily.features import Series, cumulated, ranked
-from ml.forecasting.daily.hierarchy import Hierarchy, Ints, summing
+from ml.forecasting.daily.hierarchy import Ints, summing
+from ml.forecasting.daily.methods import DEFAULT, METHODS, Blend, share_out
+from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 from ml.forecasting.daily.trees import Trees
 
 Floats = NDArray[Any]
 
-MOST_NODES = 1_500
-"""Nodes of the finest level that is modelled by itself; what lies below are products."""
 QUARTER = 91
 LEAST_UNITS = 13
 """Units of the last 91 days below which a product is not modelled by itself."""
@@ -34,7 +33,7 @@ YOUNG = 28
 LEAST_DAYS = 84
 """Days of history below which there is nothing to learn from."""
 CAP = 5.0
-"""A forecast above this many times the highest day so far is capped."""
+"""A forecast above this many times the highest day so far has lost its footing: it is capped, or not used at all."""
 PRODUCTS = Trees(loss="poisson", rows=650_000, rounds=160, leaves=127, least=200)
 NODES = Trees(loss="squared_error", rows=400_000, rounds=200, leaves=31, least=100, share=0.5, ridge=5.0)
 ROUTES: Mapping[str, str] = {
@@ -45,100 +44,135 @@ ROUTES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """Every level coarse enough to be modelled by itself, stacked: `joint` is the finest of them, and every node is a
-    sum of nodes of it. `levels` has the level of each node, `sums` is [node, joint node].
+class NodeViews:
+    """Forecasts [node, day ahead] by view. What a view got wrong beyond use is NaN. `usual` is each node's mean of the
+    last four weeks, `last_week` its last seven days repeated."""
+
+    nodes: Nodes
+    views: Mapping[str, Floats]
+    usual: Floats
+    last_week: Floats
+
+    @property
+    def unusable(self) -> dict[str, int]:
+        """How many nodes each view has no usable forecast of, where there are such."""
+        lost = {name: int(np.isnan(view).any(axis=1).sum()) for name, view in self.views.items()}
+        return {name: count for name, count in lost.items() if count}
+
+
+@dataclass(frozen=True)
+class Views:
+    """What all models see: `of_nodes`, and units [series, day ahead] of `products` with the route each one took.
+
+    `most` is the highest day each series ever had, `last_week` its last seven days repeated.
     """
 
-    hierarchy: Hierarchy
-
-    @cached_property
-    def joint(self) -> str:
-        """The finest level of at most MOST_NODES nodes that is no level of products."""
-        sizes = {
-            level: int(self.hierarchy.codes(level).max()) + 1
-            for level in self.hierarchy.levels
-            if "product" not in level and "merchant" not in level
-        }
-        return max((size, level) for level, size in sizes.items() if size <= MOST_NODES)[1]
-
-    @cached_property
-    def of_series(self) -> Ints:
-        """Joint node of each bottom series."""
-        return self.hierarchy.codes(self.joint)
-
-    @cached_property
-    def levels(self) -> tuple[str, ...]:
-        """Levels above the joint one, and itself."""
-        inner = pd.Series(self.of_series)
-        return tuple(
-            level
-            for level in self.hierarchy.levels
-            if pd.Series(self.hierarchy.codes(level)).groupby(inner).nunique().max() == 1
-        )
-
-    @cached_property
-    def sums(self) -> NDArray[np.float64]:
-        """[node, joint node] of ones where a joint node belongs to a node."""
-        first = np.unique(self.of_series, return_index=True)[1]
-        parts = []
-        for level in self.levels:
-            codes = self.hierarchy.codes(level)[first]
-            parts.append((codes[None, :] == np.arange(codes.max() + 1)[:, None]).astype(float))
-        return np.concatenate(parts)
-
-    @cached_property
-    def level_of(self) -> Ints:
-        """Number of the level of each node, in the order of `levels`."""
-        sizes = [int(self.hierarchy.codes(level).max()) + 1 for level in self.levels]
-        return np.repeat(np.arange(len(sizes)), sizes)
-
-    @cached_property
-    def places(self) -> list[list[str]]:
-        """Regions of each node."""
-        keys = self.hierarchy.keys["region"].to_numpy()
-        found: list[list[str]] = []
-        for level in self.levels:
-            grouped = pd.Series(keys).groupby(self.hierarchy.codes(level)).unique()
-            found += [sorted(regions) for regions in grouped]
-        return found
+    of_nodes: NodeViews
+    products: Floats
+    route: NDArray[np.str_]
+    most: Floats
+    last_week: Floats
 
 
 @dataclass(frozen=True)
 class DailyForecast:
-    """Units [series, day ahead] of every bottom series, the route each one took, and how many cells were capped."""
+    """Units [series, day ahead] of every bottom series, the route each one took, and how many cells were capped.
+
+    `failed` says why a category has no forecast of today's; its series are marked `stale` and stand on an older
+    forecast where there is one, else on last week.
+    """
 
     units: Floats
     route: NDArray[np.str_]
     capped: int
+    stale: NDArray[np.bool_]
+    failed: Mapping[str, str]
 
 
-def forecast(history: DailyPanel, horizon: int) -> DailyForecast:
+def forecast(history: DailyPanel, horizon: int, method: str = DEFAULT, standing: Floats | None = None) -> DailyForecast:
     """Forecasts every bottom series `horizon` days ahead. Coherent by construction: every level is a sum of it.
+
+    `standing` [series, day ahead] is the forecast that served before, NaN where there is none.
+    Raises BadInputError for a history of fewer than 84 days.
+    """
+    return combine(look(history, horizon), history, METHODS[method], standing)
+
+
+def look(history: DailyPanel, horizon: int) -> Views:
+    """What every model sees of the `horizon` days after `history`. Raises BadInputError for fewer than 84 days."""
+    span = _span(history, horizon)
+    nodes = Nodes(history.hierarchy)
+    with ThreadPoolExecutor(min(2, get_settings().threads)) as pool:
+        of_nodes = pool.submit(_look_at_nodes, history, nodes, span)
+        of_products = pool.submit(_products, history, nodes, span)
+        views, (units, route) = of_nodes.result(), of_products.result()
+    return Views(
+        of_nodes=views,
+        products=units,
+        route=route,
+        most=np.nanmax(history.units, axis=1, initial=0.0).astype(float),
+        last_week=seasonal_naive(history, horizon),
+    )
+
+
+def look_at_nodes(history: DailyPanel, horizon: int) -> NodeViews:
+    """What is seen of the nodes alone, which takes a third of the time: their forecast does not need the products.
 
     Raises BadInputError for a history of fewer than 84 days.
     """
+    return _look_at_nodes(history, Nodes(history.hierarchy), _span(history, horizon))
+
+
+def combine(views: Views, history: DailyPanel, blend: Blend, standing: Floats | None = None) -> DailyForecast:
+    """One forecast of every bottom series by a method; categories that came out unusable stand on `standing`."""
+    nodes = views.of_nodes.nodes
+    joint = blend.totals(views.of_nodes, nodes, summing(nodes.of_series) @ views.products)
+    units = share_out(joint, views.products, nodes.of_series)
+    most = CAP * views.most[:, None]
+    capped = int((units > most).sum())
+    units = np.minimum(units, most)
+    failed = _failed(views, units, history)
+    stale: NDArray[np.bool_] = history.hierarchy.keys["category"].isin(failed).to_numpy()
+    if failed:
+        held = views.last_week if standing is None else np.where(np.isfinite(standing), standing, views.last_week)
+        units[stale] = held[stale]
+    return DailyForecast(units, views.route, capped, stale, failed)
+
+
+def seasonal_naive(history: DailyPanel, horizon: int) -> Floats:
+    """[series, day ahead] of the same weekday of the last week: the benchmark, and what is left when all else fails."""
+    return _repeated(np.nan_to_num(history.units), horizon)
+
+
+def routes(history: DailyPanel) -> NDArray[np.str_]:
+    """The route of each bottom series, see ROUTES."""
+    sold = np.nansum(history.units[:, -QUARTER:], axis=1)
+    young = len(history.days) - history.first_day < YOUNG
+    begun = history.first_day < len(history.days)
+    return np.select([begun & young, sold >= LEAST_UNITS, sold > 0], ["trees", "trees", "tail"], "dormant")
+
+
+def _failed(views: Views, units: Floats, history: DailyPanel) -> dict[str, str]:
+    """Why the forecast of a category cannot be used, by category."""
+    nodes, categories = views.of_nodes.nodes, history.hierarchy.keys["category"]
+    blind = np.all([np.isnan(view).any(axis=1) for view in views.of_nodes.views.values()], axis=0)
+    of_node = categories.groupby(nodes.of_series).first().to_numpy()
+    failed = dict.fromkeys(of_node[blind[nodes.rows(nodes.joint)]], "no model saw all of its nodes")
+    broken = pd.Series(~np.isfinite(units).all(axis=1)).groupby(categories).sum()
+    return failed | {str(name): f"{count} series are no number" for name, count in broken[broken > 0].items()}
+
+
+def _span(history: DailyPanel, horizon: int) -> pd.DatetimeIndex:
     days = len(history.days)
     if days < LEAST_DAYS:
         raise BadInputError(
             f"There are {days} days of history; a daily forecast needs {LEAST_DAYS}. Land more history."
         )
-    nodes = Nodes(history.hierarchy)
-    span = pd.DatetimeIndex(history.days.append(history.ahead(horizon)))
-    with ThreadPoolExecutor(min(2, get_settings().threads)) as pool:
-        of_nodes = pool.submit(node_views, history, nodes, span)
-        of_products = pool.submit(_products, history, nodes, span)
-        views, (units, route) = of_nodes.result(), of_products.result()
-    joint = reconcile(np.mean(list(views.values()), axis=0), nodes, _nodes_units(history, nodes))
-    units = share_out(joint, units, nodes.of_series)
-    most = CAP * np.nanmax(history.units, axis=1, initial=0.0)[:, None]
-    capped = int((units > most).sum())
-    return DailyForecast(np.minimum(units, most), route, capped)
+    return pd.DatetimeIndex(history.days.append(history.ahead(horizon)))
 
 
-def node_views(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> dict[str, Floats]:
-    """Forecasts [node, day ahead] of each model for nodes: `additive` and `trees`."""
-    units = _nodes_units(history, nodes)
+def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> NodeViews:
+    units = nodes.units(history.units)
     horizon = len(span) - len(history.days)
     distinct = sorted({tuple(place) for place in nodes.places})
     place = np.array([distinct.index(tuple(regions)) for regions in nodes.places])
@@ -153,35 +187,17 @@ def node_views(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> dic
         place=place,
         calendar=known,
     )
-    return {
+    seen = {
         "additive": additive.forecast(units, place, known, horizon),
         "trees": trees.forecast(series, every, 1 / np.maximum(units.mean(axis=1), 1e-9), horizon, NODES),
     }
-
-
-def reconcile(base: Floats, nodes: Nodes, units: Floats) -> Floats:
-    """Forecasts [joint node, day ahead] that fit those of all nodes best: weighted least squares (Athanasopoulos et al.
-    2017, "Forecasting with temporal hierarchies", structural scaling), weights one over the node's mean to the 1.5."""
-    weight = 1 / np.maximum(units[:, -28:].mean(axis=1), 1e-3) ** 1.5
-    weighted = nodes.sums * weight[:, None]
-    result: Floats = np.linalg.solve(weighted.T @ nodes.sums, weighted.T @ base)
-    return np.maximum(result, 0.0)
-
-
-def share_out(joint: Floats, units: Floats, of_series: Ints) -> Floats:
-    """Scales the bottom's forecasts [series, day ahead] to their nodes' totals [joint node, day ahead]."""
-    totals = np.zeros_like(joint)
-    np.add.at(totals, of_series, units)
-    factor = np.where(totals > 0, joint / np.maximum(totals, 1e-9), 0.0)
-    return units * factor[of_series]
-
-
-def routes(history: DailyPanel) -> NDArray[np.str_]:
-    """The route of each bottom series, see ROUTES."""
-    sold = np.nansum(history.units[:, -QUARTER:], axis=1)
-    young = len(history.days) - history.first_day < YOUNG
-    begun = history.first_day < len(history.days)
-    return np.select([begun & young, sold >= LEAST_UNITS, sold > 0], ["trees", "trees", "tail"], "dormant")
+    most = CAP * units.max(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        views = {
+            name: np.where(((view <= most) & (view >= 0)).all(axis=1, keepdims=True), view, np.nan)
+            for name, view in seen.items()
+        }
+    return NodeViews(nodes, views, units[:, -28:].mean(axis=1), _repeated(units, horizon))
 
 
 def _products(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> tuple[Floats, NDArray[np.str_]]:
@@ -228,5 +244,5 @@ def _pattern(ahead: Floats, units: Floats, modelled: Ints, of_series: Ints) -> F
     return np.where(before[:, None] > 0, coming / np.maximum(before, 1e-9)[:, None], 1.0)
 
 
-def _nodes_units(history: DailyPanel, nodes: Nodes) -> Floats:
-    return nodes.sums @ history.hierarchy.sums(nodes.joint, np.nan_to_num(history.units))
+def _repeated(units: Floats, horizon: int) -> Floats:
+    return np.tile(units[:, -7:], -(-horizon // 7))[:, :horizon]

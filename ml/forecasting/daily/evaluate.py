@@ -1,4 +1,4 @@
-"""How good a daily forecast was at each level on days it had not seen, and how wide its intervals must be.
+"""How good a daily forecast was at each level on days it had not seen.
 
 Everything here is scored on rolling origins: a model gets the panel cut at the origin and nothing else.
 """
@@ -12,20 +12,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from coldframe.errors import BadInputError
-from ml.forecasting.daily.engine import LEAST_DAYS, DailyForecast, forecast
+from ml.forecasting.daily import engine
+from ml.forecasting.daily.engine import LEAST_DAYS, NodeViews, Views
+from ml.forecasting.daily.methods import METHODS
 from ml.forecasting.daily.panel import DailyPanel
 
 Floats = NDArray[Any]
 
-QUANTILES = (0.1, 0.5, 0.9)
-QUANTILE_NAMES = ("q10", "q50", "q90")
 ORIGINS = 3
+NODE_ORIGINS = 8
+"""Origins of nodes: there are few of them, so that it takes more days to know how far off they may be."""
 WEIGHT_DAYS = 28
 """Days whose value weighs the series of a level, as in the M5 competition."""
-BINS = 10
-LEAST_SCORES = 200
-BUCKETS = (7, 14)
-"""Periods ahead after which the second and third horizon bucket begin."""
 
 
 def cutoffs(days: int, horizon: int, origins: int = ORIGINS) -> tuple[int, ...]:
@@ -44,26 +42,62 @@ def cutoffs(days: int, horizon: int, origins: int = ORIGINS) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Tested:
-    """Forecasts from one origin beside what came. `actual` is [bottom series, day ahead]."""
+    """What was seen from one origin, and what came: `actual` is [bottom series, day ahead]. Of an origin where nodes
+    alone were tested `views` is None."""
 
     cutoff: int
-    result: DailyForecast
+    of_nodes: NodeViews
+    views: Views | None
     actual: Floats
 
 
-def backtest(panel: DailyPanel, horizon: int, origins: int = ORIGINS) -> list[Tested]:
-    """Forecasts every series from rolling origins."""
+@dataclass(frozen=True)
+class Pair:
+    """Forecast and what came, both [node, day ahead], from one origin; `node` is each row's number in its level."""
+
+    cutoff: int
+    node: NDArray[np.int64]
+    forecast: Floats
+    actual: Floats
+
+
+def backtest(panel: DailyPanel, horizon: int) -> list[Tested]:
+    """Looks ahead from rolling origins, the oldest first: at everything from the last ORIGINS, at nodes from more.
+
+    An origin that knew less than half of today's history says little of today's errors, and none such is added.
+    """
+    days = len(panel.days)
+    whole = cutoffs(days, horizon)
+    more = [origin for origin in cutoffs(days, horizon, NODE_ORIGINS) if origin < whole[0] and 2 * origin >= days]
     tested = []
-    for cutoff in cutoffs(len(panel.days), horizon, origins):
-        result = forecast(panel.until(cutoff), horizon)
-        tested.append(Tested(cutoff, result, panel.units[:, cutoff : cutoff + horizon]))
+    for cutoff in (*more, *whole):
+        history = panel.until(cutoff)
+        views = engine.look(history, horizon) if cutoff in whole else None
+        of_nodes = engine.look_at_nodes(history, horizon) if views is None else views.of_nodes
+        tested.append(Tested(cutoff, of_nodes, views, panel.units[:, cutoff : cutoff + horizon]))
     return tested
 
 
-def seasonal_naive(panel: DailyPanel, horizon: int) -> Floats:
-    """[series, day ahead] of the same weekday of the last week: the benchmark."""
-    week = np.nan_to_num(panel.units[:, -7:])
-    return np.tile(week, -(-horizon // 7))[:, :horizon]
+def pairs(panel: DailyPanel, tested: Sequence[Tested], level: str, method: str) -> list[Pair]:
+    """What a method said of a level and what came, by origin; nodes not yet on offer at an origin are left out.
+
+    A level of products has the origins where products were tested, a coarser one all of them.
+    """
+    matrix = panel.hierarchy.matrix(level)
+    found = []
+    for one in tested:
+        nodes = one.of_nodes.nodes
+        came = matrix @ np.nan_to_num(one.actual)
+        if level in nodes.levels and METHODS[method].views:
+            rows = nodes.sums[nodes.rows(level)]
+            said = rows @ METHODS[method].totals(one.of_nodes, nodes, np.zeros(0))
+        elif one.views is not None:
+            said = matrix @ engine.combine(one.views, panel.until(one.cutoff), METHODS[method]).units
+        else:
+            continue
+        begun = np.flatnonzero((matrix @ (panel.first_day < one.cutoff)) > 0)
+        found.append(Pair(one.cutoff, begun, said[begun], came[begun]))
+    return found
 
 
 def accuracy(panel: DailyPanel, cutoff: int, forecasts: Mapping[str, Floats]) -> pd.DataFrame:
@@ -112,89 +146,3 @@ def _worth(panel: DailyPanel, cutoff: int) -> Floats:
     prices = [panel.prices.at(every, np.full(len(units), day), cutoff) for day in range(begin, cutoff)]
     price = np.stack(prices, axis=1)
     return (units * np.where(np.isfinite(price), price, panel.value[:, None])).sum(axis=1)
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Split-conformal offsets (Lei et al. 2018) of one level, in units of the root of the forecast.
-
-    `edges` cut nodes into bins by their mean forecast, `offsets` is [horizon bucket, bin, quantile]. Counts scatter
-    with the root of what is expected, so that within a bin one offset serves.
-    """
-
-    edges: Floats
-    offsets: Floats
-
-    def quantiles(self, forecasts: Floats) -> Floats:
-        """[node, period ahead, quantile] in whole units, never below zero."""
-        size = np.searchsorted(self.edges, forecasts.mean(axis=1))
-        bucket = np.digitize(np.arange(forecasts.shape[1]), BUCKETS)
-        spread = self.offsets[bucket[None, :], size[:, None]] * _width(forecasts)[:, :, None]
-        result: Floats = np.maximum(np.rint(forecasts[:, :, None] + spread), 0.0)
-        return result
-
-
-def calibrate(forecasts: Sequence[Floats], actuals: Sequence[Floats]) -> Intervals:
-    """Intervals of one level from forecasts and what came, each [node, period ahead], one pair an origin.
-
-    Periods are days, or longer ones whose sums are given: intervals of days do not add up to those of weeks.
-    """
-    said, came = np.concatenate(forecasts), np.concatenate(actuals)
-    bins = int(np.clip(said.size // (LEAST_SCORES * (len(BUCKETS) + 1)), 1, BINS))
-    means = said.mean(axis=1)
-    edges = np.quantile(means, np.arange(1, bins) / bins)
-    size = np.searchsorted(edges, means)
-    score = (came - said) / _width(said)
-    buckets = np.digitize(np.arange(said.shape[1]), BUCKETS)
-    offsets = np.zeros((len(BUCKETS) + 1, bins, len(QUANTILES)))
-    for bucket in range(len(BUCKETS) + 1):
-        of_days = score[:, buckets == bucket]
-        # A horizon that ends before the bucket borrows all periods.
-        of_days = of_days if of_days.size else score
-        for bin_ in range(bins):
-            pool = of_days[size == bin_].ravel()
-            offsets[bucket, bin_] = _finite_sample_quantiles(pool if len(pool) else of_days.ravel())
-    return Intervals(edges, offsets)
-
-
-def coverage(quantiles: Floats, actual: Floats) -> float:
-    """Share of periods that lie within the 80 % interval."""
-    return float(((actual >= quantiles[..., 0]) & (actual <= quantiles[..., -1])).mean())
-
-
-def pinball(quantiles: Floats, actual: Floats) -> float:
-    """Mean pinball loss over QUANTILES, relative to the mean actual (Koenker & Bassett 1978)."""
-    error = actual[..., None] - quantiles
-    level = np.array(QUANTILES)
-    loss = np.maximum(level * error, (level - 1) * error).mean()
-    return float(loss / actual.mean()) if actual.mean() > 0 else float("nan")
-
-
-def level_pairs(panel: DailyPanel, tested: Sequence[Tested], level: str) -> tuple[list[Floats], list[Floats]]:
-    """Forecasts and what came, [node, day ahead], of each origin; nodes not yet on offer at an origin are left out."""
-    matrix = panel.hierarchy.matrix(level)
-    said, came = [], []
-    for one in tested:
-        begun = (matrix @ (panel.first_day < one.cutoff)) > 0
-        said.append((matrix @ one.result.units)[begun])
-        came.append((matrix @ np.nan_to_num(one.actual))[begun])
-    return said, came
-
-
-def by_week(values: Floats) -> Floats:
-    """[node, week ahead] sums of whole weeks of [node, day ahead]."""
-    weeks = values.shape[1] // 7
-    result: Floats = values[:, : 7 * weeks].reshape(len(values), weeks, 7).sum(axis=2)
-    return result
-
-
-def _width(forecasts: Floats) -> Floats:
-    return np.sqrt(np.maximum(forecasts, 0.05))
-
-
-def _finite_sample_quantiles(scores: Floats) -> Floats:
-    """Order statistics that cover with at least the stated probability in a sample of n: rank ceil(p (n + 1))."""
-    ordered, n = np.sort(scores), len(scores)
-    ranks = [np.floor(p * (n + 1)) if p < 0.5 else np.ceil(p * (n + 1)) for p in QUANTILES]
-    result: Floats = ordered[np.clip(np.array(ranks, dtype=int) - 1, 0, n - 1)]
-    return result

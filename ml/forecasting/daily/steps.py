@@ -19,7 +19,8 @@ from coldframe.run import Request, StepResult
 from coldframe.settings import get_settings
 from ml.forecasting.daily import panel
 from ml.forecasting.daily.hierarchy import Hierarchy
-from ml.forecasting.daily.learn import BENCHMARK, FREQUENCIES, MODEL, learn
+from ml.forecasting.daily.intervals import FREQUENCIES
+from ml.forecasting.daily.learn import BENCHMARK, train
 from ml.promotion import PromotionDecision, Scores, decide_promotion
 from ml.registry import Registry, Release, code_hash
 
@@ -40,7 +41,7 @@ def forecast_daily(request: Request) -> StepResult:
     if made:
         release = made[0]
     else:
-        learned = learn(panel.load(snapshot), request.horizon_days)
+        learned = train(panel.load(snapshot), request.horizon_days)
         summary = {"warnings": learned.warnings, "facts": learned.facts}
         release = registry.release(
             NAME,
@@ -87,7 +88,7 @@ def write_forecast(
     frequency = frequency.upper()
     if frequency not in FREQUENCIES:
         raise ConfigurationError(
-            f"--freq is {frequency!r}; there are D (days) and W (weeks of seven days from the as-of on)."
+            f"--freq is {frequency!r}; there are {', '.join(f'{name} ({what})' for name, what in FREQUENCIES.items())}."
         )
     registry = Registry(workspace(source))
     release = _serving(registry, as_of)
@@ -159,4 +160,5 @@ def _scores(release: Release) -> Scores:
     accuracy = release.table("accuracy")
     windows = ",".join(sorted({str(day) for day in accuracy["cutoff"]}))
     losses = accuracy.groupby("model")["rmsse"].mean()
-    return Scores(release.id, release.as_of, windows, float(losses[MODEL]), float(losses[BENCHMARK]))
+    method = release.table("method")["method"].iloc[0]
+    return Scores(release.id, release.as_of, windows, float(losses[method]), float(losses[BENCHMARK]))

@@ -1,13 +1,16 @@
 """The daily forecast: coherent at every level, blind to the future, and honest about what it could not model."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from coldframe.errors import BadInputError
 from ml.forecasting.daily import engine
-from ml.forecasting.daily.engine import Nodes, forecast, reconcile, routes, share_out
+from ml.forecasting.daily.engine import forecast, routes
+from ml.forecasting.daily.methods import Blend
+from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 
 Make = Callable[..., DailyPanel]
@@ -74,7 +77,7 @@ def test_a_product_launched_yesterday_gets_a_forecast(panel: Make) -> None:
 def test_a_forecast_above_five_times_the_highest_day_is_capped_and_counted(
     panel: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "reconcile", lambda base, nodes, units: np.full((8, 7), 1e9))
+    monkeypatch.setattr(Blend, "totals", lambda *_: np.full((8, 7), 1e9))
     shop = panel()
     ahead = forecast(shop, 7)
     assert ahead.capped > 0
@@ -86,12 +89,41 @@ def test_a_history_too_short_is_refused_with_what_it_takes(panel: Make) -> None:
         forecast(panel(days=60), 7)
 
 
-def test_reconciling_what_is_coherent_changes_nothing(panel: Make) -> None:
-    nodes = Nodes(panel().hierarchy)
-    joint = np.random.default_rng(1).uniform(1, 9, (nodes.sums.shape[1], 5))
-    np.testing.assert_allclose(reconcile(nodes.sums @ joint, nodes, nodes.sums @ joint), joint)
+def test_a_category_no_model_can_see_stands_on_the_forecast_before_and_the_others_on_todays(
+    panel: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = panel()
+    nodes = Nodes(shop.hierarchy)
+    keys = shop.hierarchy.keys
+    blind = int(nodes.of_series[keys.index[keys["category"] == "c0"][0]])
+    row = np.flatnonzero(nodes.rows(nodes.joint))[blind]
+    see = engine.additive.forecast, engine.trees.forecast
+
+    def half_blind(which: int) -> Callable[..., Any]:
+        def saw(*asked: Any) -> Any:
+            found = see[which](*asked)
+            if len(found) == len(nodes.sums):
+                found[row] = np.nan
+            return found
+
+        return saw
+
+    monkeypatch.setattr(engine.additive, "forecast", half_blind(0))
+    monkeypatch.setattr(engine.trees, "forecast", half_blind(1))
+    before = np.full((24, 7), np.nan)
+    before[:, :5] = 4.0
+    ahead = forecast(shop, 7, standing=before)
+    assert ahead.failed == {"c0": "no model saw all of its nodes"}
+    np.testing.assert_array_equal(ahead.stale, keys["category"] == "c0")
+    assert (ahead.units[ahead.stale, :5] == 4.0).all()
+    np.testing.assert_array_equal(ahead.units[ahead.stale, 5:], shop.units[ahead.stale, -2:])
+    assert np.isfinite(ahead.units).all()
 
 
-def test_shares_are_kept_when_a_node_gets_another_total() -> None:
-    ahead = share_out(np.array([[30.0], [5.0]]), np.array([[1.0], [2.0], [0.0]]), np.array([0, 0, 1]))
-    assert ahead.tolist() == [[10.0], [20.0], [0.0]]
+def test_a_view_that_explodes_is_not_used(panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = panel()
+    sober = forecast(shop, 7)
+    monkeypatch.setattr(engine.additive, "forecast", lambda units, *rest: np.full((len(units), 7), 1e12))
+    views = engine.look_at_nodes(shop, 7)
+    assert views.unusable == {"additive": len(views.nodes.sums)}
+    assert forecast(shop, 7).units.sum() < 2 * sober.units.sum()

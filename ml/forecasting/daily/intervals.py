@@ -1,0 +1,106 @@
+"""How far off a forecast may be: quantiles made of the back-test's own errors, for days and for sums of days.
+
+Errors of days do not add up to those of weeks, nor those of products to those of their category: every level and length
+of period has its own. When this is wrong, whoever orders for the 90th percentile runs out, or drowns in stock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]
+
+QUANTILES = (0.1, 0.5, 0.9)
+QUANTILE_NAMES = ("q10", "q50", "q90")
+FREQUENCIES = {"D": "days", "W": "weeks of seven days", "H": "the whole horizon as one sum"}
+BINS = 10
+LEAST_SCORES = 200
+BUCKETS = (7, 14)
+"""Days ahead after which the second and third horizon bucket begin."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Split-conformal offsets (Lei et al. 2018) of one level and length of period, in roots of the forecast.
+
+    `edges` cut nodes into bins by their mean forecast, `offsets` is [horizon bucket, bin, quantile]. Counts scatter
+    with the root of what is expected, so that within a bin one offset serves.
+    """
+
+    edges: Floats
+    offsets: Floats
+
+    def quantiles(self, forecasts: Floats) -> Floats:
+        """[node, period ahead, quantile] in whole units, never below zero."""
+        size = np.searchsorted(self.edges, forecasts.mean(axis=1))
+        bucket = np.minimum(np.digitize(np.arange(forecasts.shape[1]), BUCKETS), len(self.offsets) - 1)
+        spread = self.offsets[bucket[None, :], size[:, None]] * _width(forecasts)[:, :, None]
+        result: Floats = np.maximum(np.rint(forecasts[:, :, None] + spread), 0.0)
+        return result
+
+
+def calibrate(forecasts: Sequence[Floats], actuals: Sequence[Floats]) -> Intervals:
+    """Intervals of one level from forecasts and what came, each [node, period ahead], one pair an origin."""
+    said, came = np.concatenate(forecasts), np.concatenate(actuals)
+    buckets = np.digitize(np.arange(said.shape[1]), BUCKETS)
+    count = int(buckets.max()) + 1
+    bins = int(np.clip(said.size // (LEAST_SCORES * count), 1, BINS))
+    means = said.mean(axis=1)
+    edges = np.quantile(means, np.arange(1, bins) / bins)
+    size = np.searchsorted(edges, means)
+    score = (came - said) / _width(said)
+    offsets = np.zeros((count, bins, len(QUANTILES)))
+    for bucket in range(count):
+        of_days = score[:, buckets == bucket]
+        for bin_ in range(bins):
+            pool = of_days[size == bin_].ravel()
+            offsets[bucket, bin_] = _finite_sample_quantiles(pool if len(pool) else of_days.ravel())
+    return Intervals(edges, offsets)
+
+
+def held(quantiles: Floats, actual: Floats) -> dict[str, float]:
+    """Shares of periods: `coverage_80` within the 80 % interval, `below_q10` and `above_q90` outside of it; `pinball`.
+
+    Where most periods sell nothing the tenth percentile is nothing too, none lies below it, and the interval holds
+    nine tenths by nature: then `above_q90` says whether it is right.
+    """
+    below, above = actual < quantiles[..., 0], actual > quantiles[..., -1]
+    return {
+        "coverage_80": float((~below & ~above).mean()),
+        "below_q10": float(below.mean()),
+        "above_q90": float(above.mean()),
+        "pinball": pinball(quantiles, actual),
+    }
+
+
+def pinball(quantiles: Floats, actual: Floats) -> float:
+    """Mean pinball loss over QUANTILES, relative to the mean actual (Koenker & Bassett 1978)."""
+    error = actual[..., None] - quantiles
+    level = np.array(QUANTILES)
+    loss = np.maximum(level * error, (level - 1) * error).mean()
+    return float(loss / actual.mean()) if actual.mean() > 0 else float("nan")
+
+
+def summed(values: Floats, frequency: str) -> Floats:
+    """[node, period ahead] sums of [node, day ahead]: days as they are, whole weeks, or the whole horizon."""
+    if frequency == "D":
+        return values
+    length = 7 if frequency == "W" else values.shape[1]
+    periods = values.shape[1] // length
+    result: Floats = values[:, : length * periods].reshape(len(values), periods, length).sum(axis=2)
+    return result
+
+
+def _width(forecasts: Floats) -> Floats:
+    return np.sqrt(np.maximum(forecasts, 0.05))
+
+
+def _finite_sample_quantiles(scores: Floats) -> Floats:
+    """Order statistics that cover with at least the stated probability in a sample of n: rank ceil(p (n + 1))."""
+    ordered, n = np.sort(scores), len(scores)
+    ranks = [np.floor(p * (n + 1)) if p < 0.5 else np.ceil(p * (n + 1)) for p in QUANTILES]
+    result: Floats = ordered[np.clip(np.array(ranks, dtype=int) - 1, 0, n - 1)]
+    return result

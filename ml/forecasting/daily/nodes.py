@@ -1,0 +1,85 @@
+"""The nodes that are modelled by themselves: every level coarse enough, stacked over the finest of them.
+
+What lies below them are products, which share a node's total. Nodes too many cost hours, nodes too few leave products
+to trees that lag behind every rise.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ml.forecasting.daily.hierarchy import Hierarchy, Ints, Matrix
+
+MOST_NODES = 1_500
+"""Nodes of the finest level that is modelled by itself."""
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """`joint` is the finest level, and every node is a sum of nodes of it. `levels` has the levels, coarsest first."""
+
+    hierarchy: Hierarchy
+
+    @cached_property
+    def joint(self) -> str:
+        """The finest level of at most MOST_NODES nodes that is no level of products."""
+        sizes = {
+            level: int(self.hierarchy.codes(level).max()) + 1
+            for level in self.hierarchy.levels
+            if "product" not in level and "merchant" not in level
+        }
+        return max((size, level) for level, size in sizes.items() if size <= MOST_NODES)[1]
+
+    @cached_property
+    def of_series(self) -> Ints:
+        """Joint node of each bottom series."""
+        return self.hierarchy.codes(self.joint)
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """Levels above the joint one, and itself."""
+        inner = pd.Series(self.of_series)
+        return tuple(
+            level
+            for level in self.hierarchy.levels
+            if pd.Series(self.hierarchy.codes(level)).groupby(inner).nunique().max() == 1
+        )
+
+    @cached_property
+    def sums(self) -> NDArray[np.float64]:
+        """[node, joint node] of ones where a joint node belongs to a node."""
+        first = np.unique(self.of_series, return_index=True)[1]
+        parts = []
+        for level in self.levels:
+            codes = self.hierarchy.codes(level)[first]
+            parts.append((codes[None, :] == np.arange(codes.max() + 1)[:, None]).astype(float))
+        return np.concatenate(parts)
+
+    @cached_property
+    def level_of(self) -> Ints:
+        """Number of the level of each node, in the order of `levels`."""
+        sizes = [int(self.hierarchy.codes(level).max()) + 1 for level in self.levels]
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    @cached_property
+    def places(self) -> list[list[str]]:
+        """Regions of each node."""
+        keys = self.hierarchy.keys["region"].to_numpy()
+        found: list[list[str]] = []
+        for level in self.levels:
+            grouped = pd.Series(keys).groupby(self.hierarchy.codes(level)).unique()
+            found += [sorted(regions) for regions in grouped]
+        return found
+
+    def rows(self, level: str) -> NDArray[np.bool_]:
+        """Which nodes are of a level."""
+        result: NDArray[np.bool_] = self.level_of == self.levels.index(level)
+        return result
+
+    def units(self, of_series: Matrix) -> NDArray[np.float64]:
+        """[node, …] sums of [bottom series, …]; what is no number counts as nothing."""
+        result: NDArray[np.float64] = self.sums @ self.hierarchy.sums(self.joint, np.nan_to_num(of_series))
+        return result
