@@ -7,7 +7,7 @@ kept.
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,8 +45,9 @@ ROUTES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class NodeViews:
-    """Forecasts [node, day ahead] by view. What a view got wrong beyond use is NaN. `usual` is each node's mean of the
-    last four weeks, `last_week` its last seven days repeated."""
+    """Forecasts [node, day ahead] by view. What a view got wrong beyond use is NaN, and so are trees of products: those
+    see them by themselves. `usual` is each node's mean of the last four weeks, `last_week` its last seven days repeated.
+    """
 
     nodes: Nodes
     views: Mapping[str, Floats]
@@ -54,9 +55,23 @@ class NodeViews:
     last_week: Floats
 
     @property
+    def coarse(self) -> "NodeViews":
+        """Without products."""
+        if not self.nodes.products:
+            return self
+        kept = self.nodes.in_coarse
+        views = {name: view[kept] for name, view in self.views.items()}
+        return NodeViews(self.nodes.coarse, views, self.usual[kept], self.last_week[kept])
+
+    def with_products(self, units: Floats) -> "NodeViews":
+        """Trees see of product nodes what the products' own forecasts sum up to, `units` [node, day ahead]."""
+        trees = np.where(self.nodes.in_coarse[:, None], self.views["trees"], units)
+        return replace(self, views={**self.views, "trees": trees})
+
+    @property
     def unusable(self) -> dict[str, int]:
-        """How many nodes each view has no usable forecast of, where there are such."""
-        lost = {name: int(np.isnan(view).any(axis=1).sum()) for name, view in self.views.items()}
+        """How many nodes, products aside, each view has no usable forecast of, where there are such."""
+        lost = {name: int(np.isnan(view).any(axis=1).sum()) for name, view in self.coarse.views.items()}
         return {name: count for name, count in lost.items() if count}
 
 
@@ -101,10 +116,10 @@ def forecast(history: DailyPanel, horizon: int, method: str = DEFAULT, standing:
 def look(history: DailyPanel, horizon: int) -> Views:
     """What every model sees of the `horizon` days after `history`. Raises BadInputError for fewer than 84 days."""
     span = _span(history, horizon)
-    nodes = Nodes(history.hierarchy)
+    nodes = Nodes.of(history.hierarchy)
     with ThreadPoolExecutor(min(2, get_settings().threads)) as pool:
         of_nodes = pool.submit(_look_at_nodes, history, nodes, span)
-        of_products = pool.submit(_products, history, nodes, span)
+        of_products = pool.submit(_products, history, nodes.coarse, span)
         views, (units, route) = of_nodes.result(), of_products.result()
     return Views(
         of_nodes=views,
@@ -120,14 +135,14 @@ def look_at_nodes(history: DailyPanel, horizon: int) -> NodeViews:
 
     Raises BadInputError for a history of fewer than 84 days.
     """
-    return _look_at_nodes(history, Nodes(history.hierarchy), _span(history, horizon))
+    return _look_at_nodes(history, Nodes.of(history.hierarchy), _span(history, horizon))
 
 
 def combine(views: Views, history: DailyPanel, blend: Blend, standing: Floats | None = None) -> DailyForecast:
     """One forecast of every bottom series by a method; categories that came out unusable stand on `standing`."""
-    nodes = views.of_nodes.nodes
-    joint = blend.totals(views.of_nodes, nodes, summing(nodes.of_series) @ views.products)
-    units = share_out(joint, views.products, nodes.of_series)
+    joint = blend.totals(views.of_nodes, views.products)
+    nodes = blend.nodes(views.of_nodes)
+    units = joint[nodes.of_series] if nodes.products else share_out(joint, views.products, nodes.of_series)
     most = CAP * views.most[:, None]
     capped = int((units > most).sum())
     units = np.minimum(units, most)
@@ -154,8 +169,9 @@ def routes(history: DailyPanel) -> NDArray[np.str_]:
 
 def _failed(views: Views, units: Floats, history: DailyPanel) -> dict[str, str]:
     """Why the forecast of a category cannot be used, by category."""
-    nodes, categories = views.of_nodes.nodes, history.hierarchy.keys["category"]
-    blind = np.all([np.isnan(view).any(axis=1) for view in views.of_nodes.views.values()], axis=0)
+    seen, categories = views.of_nodes.coarse, history.hierarchy.keys["category"]
+    nodes = seen.nodes
+    blind = np.all([np.isnan(view).any(axis=1) for view in seen.views.values()], axis=0)
     of_node = categories.groupby(nodes.of_series).first().to_numpy()
     failed = dict.fromkeys(of_node[blind[nodes.rows(nodes.joint)]], "no model saw all of its nodes")
     broken = pd.Series(~np.isfinite(units).all(axis=1)).groupby(categories).sum()
@@ -177,21 +193,22 @@ def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) ->
     distinct = sorted({tuple(place) for place in nodes.places})
     place = np.array([distinct.index(tuple(regions)) for regions in nodes.places])
     known = calendar.build(history.events, [list(regions) for regions in distinct], span)
-    every = np.arange(len(units))
+    coarse = units[nodes.in_coarse]
+    every = np.arange(len(coarse))
     series = Series(
-        units=units,
-        first_day=np.zeros(len(units), dtype=np.int64),
+        units=coarse,
+        first_day=np.zeros(len(coarse), dtype=np.int64),
         group=every,
-        group_sums=cumulated(units),
-        codes={"node": ranked(every), "level": ranked(nodes.level_of)},
-        place=place,
+        group_sums=cumulated(coarse),
+        codes={"node": ranked(every), "level": ranked(nodes.coarse.level_of)},
+        place=place[nodes.in_coarse],
         calendar=known,
     )
-    seen = {
-        "additive": additive.forecast(units, place, known, horizon),
-        "trees": trees.forecast(series, every, 1 / np.maximum(units.mean(axis=1), 1e-9), horizon, NODES),
-    }
-    most = CAP * units.max(axis=1, keepdims=True)
+    of_trees = np.full((len(units), horizon), np.nan)
+    value = 1 / np.maximum(coarse.mean(axis=1), 1e-9)
+    of_trees[nodes.in_coarse] = trees.forecast(series, every, value, horizon, NODES)
+    seen = {"additive": additive.forecast(units, place, known, horizon), "trees": of_trees}
+    most = CAP * np.maximum(units.max(axis=1, keepdims=True), 1.0)
     with np.errstate(invalid="ignore"):
         views = {
             name: np.where(((view <= most) & (view >= 0)).all(axis=1, keepdims=True), view, np.nan)

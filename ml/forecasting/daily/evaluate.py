@@ -83,16 +83,15 @@ def pairs(panel: DailyPanel, tested: Sequence[Tested], level: str, method: str) 
 
     A level of products has the origins where products were tested, a coarser one all of them.
     """
-    matrix = panel.hierarchy.matrix(level)
+    matrix, blend = panel.hierarchy.matrix(level), METHODS[method]
     found = []
     for one in tested:
-        nodes = one.of_nodes.nodes
+        nodes = blend.nodes(one.of_nodes)
         came = matrix @ np.nan_to_num(one.actual)
-        if level in nodes.levels and METHODS[method].views:
-            rows = nodes.sums[nodes.rows(level)]
-            said = rows @ METHODS[method].totals(one.of_nodes, nodes, np.zeros(0))
+        if level in nodes.levels and not blend.needs_products:
+            said = nodes.sums[nodes.rows(level)] @ blend.totals(one.of_nodes, None)
         elif one.views is not None:
-            said = matrix @ engine.combine(one.views, panel.until(one.cutoff), METHODS[method]).units
+            said = matrix @ engine.combine(one.views, panel.until(one.cutoff), blend).units
         else:
             continue
         begun = np.flatnonzero((matrix @ (panel.first_day < one.cutoff)) > 0)

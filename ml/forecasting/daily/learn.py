@@ -16,7 +16,7 @@ from ml.forecasting.daily import engine, evaluate, intervals
 from ml.forecasting.daily.evaluate import Floats, Pair, Tested
 from ml.forecasting.daily.hierarchy import KEYS
 from ml.forecasting.daily.intervals import FREQUENCIES, QUANTILE_NAMES, Intervals, summed
-from ml.forecasting.daily.methods import METHODS, choose
+from ml.forecasting.daily.methods import METHODS, available, choose
 from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Release
 
@@ -184,7 +184,8 @@ def _accuracy(panel: DailyPanel, tested: Sequence[Tested], horizon: int) -> pd.D
         if one.views is None:
             continue
         history = panel.until(one.cutoff)
-        said = {name: engine.combine(one.views, history, blend).units for name, blend in METHODS.items()}
+        methods = available(one.of_nodes.nodes)
+        said = {name: engine.combine(one.views, history, blend).units for name, blend in methods.items()}
         table = evaluate.accuracy(panel, one.cutoff, said | {BENCHMARK: engine.seasonal_naive(history, horizon)})
         table.insert(2, "cutoff", panel.days[one.cutoff - 1].date())
         parts.append(table)

@@ -30,15 +30,33 @@ class Blend:
     `wls`: weighted least squares over all nodes (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies",
     structural scaling). `middle_out`: the finest nodes as they are. `top_down`: the total, shared as the finest nodes
     are forecast to (forecast proportions, Athanasopoulos et al. 2009). `bottom_up`: what the products sum up to.
+    `fine`: products are nodes themselves, where the shop is small enough; what trees see of them is their own forecast.
     """
 
     reconciliation: str
     views: tuple[str, ...] = ("additive", "trees")
+    fine: bool = False
 
-    def totals(self, seen: "NodeViews", nodes: Nodes, of_products: Floats) -> Floats:
-        """Forecasts [joint node, day ahead]. `of_products` is what the products' own forecasts sum up to there."""
-        if self.reconciliation == "bottom_up":
-            return of_products
+    @property
+    def needs_products(self) -> bool:
+        """Whether `totals` cannot do without the products' own forecasts."""
+        return self.fine or self.reconciliation == "bottom_up"
+
+    def nodes(self, seen: "NodeViews") -> Nodes:
+        """The nodes it makes totals of."""
+        return seen.nodes if self.fine else seen.nodes.coarse
+
+    def totals(self, seen: "NodeViews", products: Floats | None) -> Floats:
+        """Forecasts [joint node, day ahead] of `nodes`. `products` [series, day ahead] are the products' own ones."""
+        nodes = self.nodes(seen)
+        if self.needs_products:
+            assert products is not None
+            of_products: Floats = summing(nodes.of_series) @ products
+            if self.reconciliation == "bottom_up":
+                return of_products
+            seen = seen.with_products(nodes.sums @ of_products)
+        else:
+            seen = seen.coarse
         views = np.stack([seen.views[name] for name in self.views])
         known = np.isfinite(views)
         mean = np.where(known, views, 0.0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
@@ -59,8 +77,14 @@ METHODS: Mapping[str, Blend] = {
     "trees_wls": Blend("wls", ("trees",)),
     "both_middle_out": Blend("middle_out"),
     "both_top_down": Blend("top_down"),
-    "bottom_up": Blend("bottom_up", ()),
+    "bottom_up": Blend("bottom_up"),
+    "both_fine_wls": Blend("wls", fine=True),
 }
+
+
+def available(nodes: Nodes) -> Mapping[str, Blend]:
+    """Methods of a shop: where products are too many to be nodes, those that make no nodes of them."""
+    return {name: blend for name, blend in METHODS.items() if nodes.products or not blend.fine}
 
 
 def choose(accuracy: pd.DataFrame) -> tuple[str, str]:
@@ -71,7 +95,7 @@ def choose(accuracy: pd.DataFrame) -> tuple[str, str]:
     losses = accuracy[accuracy["model"].isin(METHODS)].groupby(["model", "cutoff"])["rmsse"].mean().unstack()
     base = losses.loc[DEFAULT]
     best, saved = DEFAULT, 0.0
-    for name in METHODS:
+    for name in losses.index:
         gain = 1 - float(losses.loc[name].to_numpy().mean() / base.to_numpy().mean())
         if gain >= GAIN and gain > saved and (losses.loc[name] < base).mean() > 0.5:
             best, saved = name, gain

@@ -1,10 +1,10 @@
 """The nodes that are modelled by themselves: every level coarse enough, stacked over the finest of them.
 
-What lies below them are products, which share a node's total. Nodes too many cost hours, nodes too few leave products
-to trees that lag behind every rise.
+What lies below them are products, which share a node's total; a small shop's products are nodes themselves. Nodes too
+many cost hours, nodes too few leave products to trees that lag behind every rise.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -19,13 +19,28 @@ MOST_NODES = 1_500
 
 @dataclass(frozen=True)
 class Nodes:
-    """`joint` is the finest level, and every node is a sum of nodes of it. `levels` has the levels, coarsest first."""
+    """`joint` is the finest level, and every node is a sum of nodes of it. `levels` has the levels, coarsest first.
+
+    Without `products` the finest level of at most MOST_NODES nodes is meant that is none of products or merchants.
+    """
 
     hierarchy: Hierarchy
+    products: bool = False
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy) -> "Nodes":
+        """Every series of a small shop, else without products."""
+        return cls(hierarchy, products=len(hierarchy.keys) <= MOST_NODES)
+
+    @cached_property
+    def coarse(self) -> "Nodes":
+        """Those that are none of products; its nodes come in the same order."""
+        return replace(self, products=False) if self.products else self
 
     @cached_property
     def joint(self) -> str:
-        """The finest level of at most MOST_NODES nodes that is no level of products."""
+        if self.products:
+            return "product_region"
         sizes = {
             level: int(self.hierarchy.codes(level).max()) + 1
             for level in self.hierarchy.levels
@@ -73,6 +88,12 @@ class Nodes:
             grouped = pd.Series(keys).groupby(self.hierarchy.codes(level)).unique()
             found += [sorted(regions) for regions in grouped]
         return found
+
+    @cached_property
+    def in_coarse(self) -> NDArray[np.bool_]:
+        """Which nodes are those of `coarse`."""
+        result: NDArray[np.bool_] = np.isin(self.level_of, [self.levels.index(level) for level in self.coarse.levels])
+        return result
 
     def rows(self, level: str) -> NDArray[np.bool_]:
         """Which nodes are of a level."""

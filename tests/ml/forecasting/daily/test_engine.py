@@ -93,23 +93,24 @@ def test_a_category_no_model_can_see_stands_on_the_forecast_before_and_the_other
     panel: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = panel()
-    nodes = Nodes(shop.hierarchy)
+    nodes = Nodes.of(shop.hierarchy)
     keys = shop.hierarchy.keys
-    blind = int(nodes.of_series[keys.index[keys["category"] == "c0"][0]])
-    row = np.flatnonzero(nodes.rows(nodes.joint))[blind]
+    coarse = nodes.coarse
+    in_coarse = np.flatnonzero(coarse.rows(coarse.joint))[int(coarse.of_series[keys["category"] == "c0"][0])]
+    in_all = np.flatnonzero(nodes.in_coarse)[in_coarse]
     see = engine.additive.forecast, engine.trees.forecast
 
-    def half_blind(which: int) -> Callable[..., Any]:
+    def half_blind(which: int, rows: dict[int, int]) -> Callable[..., Any]:
         def saw(*asked: Any) -> Any:
             found = see[which](*asked)
-            if len(found) == len(nodes.sums):
-                found[row] = np.nan
+            if len(found) in rows:
+                found[rows[len(found)]] = np.nan
             return found
 
         return saw
 
-    monkeypatch.setattr(engine.additive, "forecast", half_blind(0))
-    monkeypatch.setattr(engine.trees, "forecast", half_blind(1))
+    monkeypatch.setattr(engine.additive, "forecast", half_blind(0, {len(nodes.sums): in_all}))
+    monkeypatch.setattr(engine.trees, "forecast", half_blind(1, {len(coarse.sums): in_coarse}))
     before = np.full((24, 7), np.nan)
     before[:, :5] = 4.0
     ahead = forecast(shop, 7, standing=before)
@@ -125,5 +126,5 @@ def test_a_view_that_explodes_is_not_used(panel: Make, monkeypatch: pytest.Monke
     sober = forecast(shop, 7)
     monkeypatch.setattr(engine.additive, "forecast", lambda units, *rest: np.full((len(units), 7), 1e12))
     views = engine.look_at_nodes(shop, 7)
-    assert views.unusable == {"additive": len(views.nodes.sums)}
+    assert views.unusable == {"additive": len(views.nodes.coarse.sums)}
     assert forecast(shop, 7).units.sum() < 2 * sober.units.sum()

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ml.forecasting.daily import nodes as nodes_of_a_shop
 from ml.forecasting.daily.engine import NodeViews
-from ml.forecasting.daily.methods import DEFAULT, METHODS, choose, reconcile, share_out
+from ml.forecasting.daily.methods import DEFAULT, METHODS, available, choose, reconcile, share_out
 from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 
@@ -34,17 +35,30 @@ def test_shares_are_kept_when_a_node_gets_another_total() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_each_finest_node_a_total(panel: Make, name: str) -> None:
-    nodes = Nodes(panel().hierarchy)
-    products = np.ones((nodes.sums.shape[1], 5))
-    totals = METHODS[name].totals(seen(nodes), nodes, products)
-    assert totals.shape == products.shape
+    views = seen(Nodes.of(panel().hierarchy))
+    totals = METHODS[name].totals(views, np.ones((24, 5)))
+    assert totals.shape == (METHODS[name].nodes(views).sums.shape[1], 5)
     assert (totals >= 0).all()
 
 
+def test_products_are_nodes_of_a_small_shop_alone(panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    hierarchy = panel().hierarchy
+    assert Nodes.of(hierarchy).joint == "product_region"
+    assert set(available(Nodes.of(hierarchy))) == set(METHODS)
+    monkeypatch.setattr(nodes_of_a_shop, "MOST_NODES", 23)
+    assert Nodes.of(hierarchy).joint == "subcategory_region"
+    assert "both_fine_wls" not in available(Nodes.of(hierarchy))
+
+
+def test_without_products_the_nodes_are_the_same_ones_in_the_same_order(panel: Make) -> None:
+    nodes = Nodes.of(panel().hierarchy)
+    units = panel().units
+    np.testing.assert_array_equal(nodes.units(units)[nodes.in_coarse], nodes.coarse.units(units))
+
+
 def test_shared_from_the_top_the_total_is_the_one_that_was_forecast(panel: Make) -> None:
-    nodes = Nodes(panel().hierarchy)
-    views = seen(nodes)
-    totals = METHODS["both_top_down"].totals(views, nodes, np.zeros(0))
+    views = seen(Nodes.of(panel().hierarchy))
+    totals = METHODS["both_top_down"].totals(views, None)
     np.testing.assert_allclose(totals.sum(axis=0), np.mean([view[0] for view in views.views.values()], axis=0))
 
 
@@ -55,7 +69,7 @@ def test_a_node_one_view_lost_is_forecast_by_the_other_and_without_any_by_last_w
     views.views["trees"][finest[0]] = np.nan
     for view in views.views.values():
         view[finest[1]] = np.nan
-    totals = METHODS["both_middle_out"].totals(views, nodes, np.zeros(0))
+    totals = METHODS["both_middle_out"].totals(views, None)
     np.testing.assert_array_equal(totals[0], views.views["additive"][finest[0]])
     np.testing.assert_array_equal(totals[1], 7.0)
     assert views.unusable == {"additive": 1, "trees": 2}
