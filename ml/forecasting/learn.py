@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from coldframe.settings import get_settings
 from ml.forecasting import evaluate, models
+from ml.forecasting.checks import calendar_end, mixed_units
 from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.decide import Choice, ChoiceRules, RouteRules, choose, route
 from ml.forecasting.models.boosting import scale
@@ -66,7 +67,8 @@ def learn(panels: dict[Level, Panel], plan: Plan) -> Learned:
         tables={name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables},
         metrics={name: value for level in levels for name, value in level.metrics.items()},
         facts={name: value for level in levels for name, value in level.facts.items()},
-        warnings=tuple(warning for level in levels for warning in level.warnings),
+        # What is odd in the calendar is odd for both levels, and told once.
+        warnings=tuple(dict.fromkeys(warning for level in levels for warning in level.warnings)),
     )
 
 
@@ -251,7 +253,13 @@ def _warnings(
             f"{panel.level}: {len(panel.weeks)} weeks of history let the back-test look {origins.horizon} weeks ahead; "
             f"{plan.horizon} are forecast, the later ones with the intervals of the last weeks scored"
         )
-    return tuple(found)
+    names = panel.series["product_id"].fillna(panel.series["category"]) + " in " + panel.series["region"]
+    calendar = panel.events.rename(columns={"week_start": "ds"})
+    odd = (
+        mixed_units(panel.units, names),
+        calendar_end(calendar, panel.weeks[-1], panel.ahead(plan.horizon)[-1]),
+    )
+    return (*found, *(warning for warning in odd if warning))
 
 
 def _names(panel: Panel, rows: pd.DataFrame) -> dict[str, pa.Array]:
