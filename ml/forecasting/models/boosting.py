@@ -4,13 +4,15 @@ It predicts each week ahead directly from what is known at the cutoff, with the 
 feeds its own errors back and has exploded on this very data (docs/forecasting.md).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ml.forecasting.data import TRAILING, Floats, Ints, Panel
+from ml.forecasting.models.interface import WhenAsked
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingRegressor
@@ -37,51 +39,43 @@ MOST_AHEAD = 53
 class BoostedTrees:
     """Histogram gradient boosting with Poisson loss on units relative to each series' own scale."""
 
-    def fit(self, history: Panel, rows: Ints) -> "Trees":
-        return Trees(history, rows)
+    def fit(self, history: Panel, rows: Ints) -> WhenAsked:
+        return WhenAsked(partial(_forecast, history, rows))
 
 
-@dataclass(frozen=True)
-class Trees:
-    """Grown when asked: a direct forecast learns from just those weeks ahead it is asked for."""
+def _forecast(history: Panel, rows: Ints, horizon: int) -> Floats:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+    from threadpoolctl import threadpool_limits
 
-    history: Panel
-    rows: Ints
-
-    def predict(self, horizon: int) -> Floats:
-        from sklearn.ensemble import HistGradientBoostingRegressor
-        from threadpoolctl import threadpool_limits
-
-        history, rows = self.history, self.rows
-        weeks = history.units.shape[1]
-        usual = np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
-        if len(rows) == 0 or weeks < LEAST_WEEKS or not np.nansum(history.units[:, -TRAILING:]):
-            return usual
-        groups = _Groups(history)
-        features, target = _training_rows(history, groups, horizon)
-        if not target.any():
-            # A shop that stood still after its only sales: every origin saw units before it and none after it.
-            return usual
-        # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
-        features[:, np.isnan(features).all(axis=0)] = 0.0
-        model = HistGradientBoostingRegressor(
-            loss="poisson",
-            max_iter=60,
-            learning_rate=0.1,
-            max_leaf_nodes=15,
-            min_samples_leaf=200,
-            l2_regularization=1.0,
-            random_state=SEED,
-        )
-        state = _State(history, groups, weeks)
-        wanted, ahead = np.repeat(rows, horizon), np.tile(np.arange(1, horizon + 1), len(rows))
-        # On cores shared with anyone else, OpenMP's waiting threads made this ten times slower.
-        with threadpool_limits(1):
-            model.fit(features, target)
-            predicted = model.predict(state.features(wanted, ahead)) * state.scale[wanted]
-            if weeks <= SEASON:
-                predicted *= _agreement(model, state, horizon)
-        return np.where(state.recent[rows][:, None] > 0, predicted.reshape(len(rows), horizon), 0.0)
+    weeks = history.units.shape[1]
+    usual = np.repeat(scale(history.units)[rows][:, None], horizon, axis=1)
+    if len(rows) == 0 or weeks < LEAST_WEEKS or not np.nansum(history.units[:, -TRAILING:]):
+        return usual
+    groups = _Groups(history)
+    features, target = _training_rows(history, groups, horizon)
+    if not target.any():
+        # A shop that stood still after its only sales: every origin saw units before it and none after it.
+        return usual
+    # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
+    features[:, np.isnan(features).all(axis=0)] = 0.0
+    model = HistGradientBoostingRegressor(
+        loss="poisson",
+        max_iter=60,
+        learning_rate=0.1,
+        max_leaf_nodes=15,
+        min_samples_leaf=200,
+        l2_regularization=1.0,
+        random_state=SEED,
+    )
+    state = _State(history, groups, weeks)
+    wanted, ahead = np.repeat(rows, horizon), np.tile(np.arange(1, horizon + 1), len(rows))
+    # On cores shared with anyone else, OpenMP's waiting threads made this ten times slower.
+    with threadpool_limits(1):
+        model.fit(features, target)
+        predicted = model.predict(state.features(wanted, ahead)) * state.scale[wanted]
+        if weeks <= SEASON:
+            predicted *= _agreement(model, state, horizon)
+    return np.where(state.recent[rows][:, None] > 0, predicted.reshape(len(rows), horizon), 0.0)
 
 
 def scale(units: Floats) -> Floats:

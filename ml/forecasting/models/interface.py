@@ -72,6 +72,16 @@ class Repeated:
 
 
 @dataclass(frozen=True)
+class WhenAsked:
+    """Fitted: a direct model, which learns from just those periods ahead it is asked for."""
+
+    forecast: Callable[[int], Floats]
+
+    def predict(self, horizon: int) -> Floats:
+        return self.forecast(horizon)
+
+
+@dataclass(frozen=True)
 class OneByOne:
     """Fitted: one model a row, None for rows that had too little to learn from; their `means` go on.
 
