@@ -1,7 +1,6 @@
 """How fast the simulated marketplace is made, in which memory, and what landing catches of a dirty one.
 
-`python -m benchmarks.marketplace` makes all of the demo and two weeks at either end of the large size, and says what
-all of it would take; `python -m benchmarks.marketplace --full-large FOLDER` makes all of it (about 10 GB).
+All of the large size is made, which takes a quarter of an hour and 6 GB of scratch space.
 """
 
 import os
@@ -10,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -23,7 +22,6 @@ from marketplace.parameters import compose
 from marketplace.truth import caught
 
 AS_OF = date(2024, 12, 31)
-SLICE = 14
 
 
 def measure(arguments: list[str]) -> tuple[float, float, float]:
@@ -46,8 +44,8 @@ def rows(folder: Path, table: str) -> int:
     return int(found)
 
 
-def simulate(folder: Path, size: str, first: date, last: date) -> tuple[int, int, float]:
-    """Makes some days, prints a row of the table, and returns order lines, rows of all events, processor seconds."""
+def simulate(folder: Path, size: str, first: date, last: date) -> None:
+    """Makes some days and prints a row of the table."""
     span = ["--from", str(first), "--to", str(last)]
     wall, processor, memory = measure(["simulate", "--size", size, "--out", str(folder), *span])
     lines, everything = rows(folder, "order_lines"), sum(rows(folder, table) for table in EVENTS)
@@ -56,7 +54,6 @@ def simulate(folder: Path, size: str, first: date, last: date) -> tuple[int, int
         f"{lines / processor:,.0f} | {everything / processor:,.0f} | {memory:,.0f} |",
         flush=True,
     )
-    return lines, everything, processor
 
 
 def quarantine(root: Path) -> None:
@@ -84,7 +81,7 @@ def quarantine(root: Path) -> None:
     )
 
 
-def main(full: Path | None) -> None:
+def main() -> None:
     print(
         "| | order lines | rows of all events | s | processor s | lines / processor s | rows / processor s | peak MB |"
     )
@@ -94,27 +91,12 @@ def main(full: Path | None) -> None:
         demo = found_deliveries(root / "demo", compose("demo"))
         simulate(demo.folder, "demo", demo.first_day, demo.last_day)
         shutil.rmtree(demo.folder)
-        large = found_deliveries(full or root / "large", compose("large"))
-        if full is not None:
-            simulate(full, "large", large.first_day, large.last_day)
-        else:
-            early = simulate(large.folder, "large", large.first_day, large.first_day + timedelta(days=SLICE - 1))
-            shutil.rmtree(large.folder)
-            # A quarter before the end: no double day, and customers near their most.
-            middle = large.last_day - timedelta(days=103)
-            late = simulate(large.folder, "large", middle, middle + timedelta(days=SLICE - 1))
-            size = sum(path.stat().st_size for path in large.folder.rglob("*.parquet"))
-            share = large.parameters.scale.days / SLICE / 2
-            lines, minutes = (early[0] + late[0]) * share / 1e6, (early[2] + late[2]) * share / 60
-            print(
-                f"\nAll of large: {lines:,.0f} M order lines, {minutes:,.0f} minutes of one processor, "
-                f"{size * share * 2 / 1e9:,.0f} GB. That is extrapolated from both fortnights and not measured "
-                "(`--full-large FOLDER` does). Both lie outside the great campaigns, and their seconds are rather too "
-                "many: the later one's hold the three weeks before it, which are run through for their refunds, and "
-                "the state tables are written for each.\n"
-            )
+        large = found_deliveries(root / "large", compose("large"))
+        simulate(large.folder, "large", large.first_day, large.last_day)
+        shutil.rmtree(large.folder)
+        print()
         quarantine(root)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[2]) if sys.argv[1:2] == ["--full-large"] else None)
+    main()
