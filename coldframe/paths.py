@@ -46,6 +46,11 @@ class Workspace:
         return self.root / "releases"
 
     @property
+    def vintages(self) -> Path:
+        """Parquet table: how earlier daily forecasts fared against what came since (see ml.forecasting.daily.vintages)."""
+        return self.root / "vintages.parquet"
+
+    @property
     def audits(self) -> Path:
         """``audits/<run_id>/<gate>/``: Data Docs and results of each gate."""
         return self.root / "audits"

@@ -101,7 +101,8 @@ class Release:
 class Event:
     """One move of the champion alias: `action` is promote, refresh or rollback; `previous` served before.
 
-    `lift` moves nothing: from there on the policy decides again.
+    Two actions move nothing: after `lift` the policy decides again, by `backfill` a release answers for its own day,
+    which is older than the champion's.
     """
 
     at: str
@@ -181,6 +182,32 @@ class Registry:
                 f"Decision {decision.decision_id} keeps the champion of {model}: {'; '.join(decision.reasons)}."
             )
         self._move(model, release, decision.action, "policy", "; ".join(decision.reasons), decision.decision_id)
+
+    def backfill(self, model: str, release: Release, decision: PromotionDecision) -> None:
+        """Lets a release of an older day than the champion's answer for that day, and the champion serve on.
+
+        Raises ColdframeError for a damaged release.
+        """
+        release.verify()
+        if self.answering(model).get(release.as_of) != release.id:
+            self._note(model, "backfill", release.id, None, "policy", "; ".join(decision.reasons), decision.decision_id)
+
+    def answering(self, model: str) -> dict[date, str]:
+        """Release that answers for its own day, by day: the last of it that served and is not rolled back."""
+        served: list[str] = []
+        rolled_back: set[str | None] = set()
+        for event in self.history(model):
+            if event.action == "rollback":
+                rolled_back.add(event.previous)
+            elif event.action == "lift":
+                rolled_back.clear()
+            else:
+                served.append(event.release_id)
+            rolled_back.discard(event.release_id)
+        champion = self.champion(model)
+        # The alias moves before its event is written; a run killed between the two leaves them one apart.
+        served += [champion.id] if champion else []
+        return {date.fromisoformat(id_[:10]): id_ for id_ in served if id_ not in rolled_back}
 
     def rollback(self, model: str, by: str, why: str) -> Release:
         """Makes the champion before the present one serve again and returns it; its refreshes are no other champion.
@@ -359,7 +386,7 @@ class Registry:
                 stack = stack[: len(stack) - stack[::-1].index(event.release_id)]
             elif event.action == "refresh" and stack:
                 stack[-1] = event.release_id
-            elif event.action != "lift":
+            elif event.action in ("promote", "rollback", "refresh"):
                 stack.append(event.release_id)
         return stack
 
@@ -393,12 +420,13 @@ class Registry:
 
 
 @lru_cache(maxsize=8)
-def code_hash(*folders: Path) -> str:
-    """Hash of the code in these folders, not below them: a release made by other code is not the same release."""
+def code_hash(*places: Path) -> str:
+    """Hash of the code in these files, and in these folders but not below them: a release made by other code is not
+    the same release."""
     digest = hashlib.sha256()
-    for folder in folders:
-        for file in sorted(folder.glob("*.py")):
-            digest.update(f"{folder.name}/{file.name}".encode() + file.read_bytes())
+    for place in places:
+        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            digest.update(f"{file.parent.name}/{file.name}".encode() + file.read_bytes())
     return digest.hexdigest()[:12]
 
 

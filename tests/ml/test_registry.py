@@ -217,3 +217,23 @@ def test_two_processes_may_open_a_new_registry_at_once(installation: Callable[..
     for racer in racers:
         _, complaint = racer.communicate(timeout=120)
         assert (racer.returncode, complaint.decode()) == (0, "")
+
+
+def test_a_day_is_answered_by_the_last_release_of_it_that_served_and_is_not_rolled_back(registry: Registry) -> None:
+    def of(day: int, value: float) -> Release:
+        table = pd.DataFrame({"units": [value]})
+        return registry.release("daily", date(2017, 9, day), "s", {"h": 14}, {}, {"forecasts": table}, {})
+
+    first, second, newer, older, kept = of(10, 1.0), of(10, 2.0), of(20, 3.0), of(5, 4.0), of(25, 5.0)
+    for release, decision in ((first, PROMOTE), (second, REFRESH), (newer, PROMOTE)):
+        registry.promote("daily", release, decision)
+    registry.backfill("daily", older, PROMOTE)
+    registry.backfill("daily", older, PROMOTE)
+    assert registry.answering("daily") == {older.as_of: older.id, second.as_of: second.id, newer.as_of: newer.id}
+    assert kept.id not in registry.answering("daily").values()
+    assert registry.champion("daily") == newer, "an older day moves nothing"
+    assert [event.action for event in registry.history("daily")].count("backfill") == 1
+    assert registry.rollback("daily", "Ada", "orders doubled") == second
+    assert newer.as_of not in registry.answering("daily")
+    registry.lift("daily", "Ada", "it was the data")
+    assert registry.answering("daily")[newer.as_of] == newer.id

@@ -176,7 +176,7 @@ def test_after_a_rollback_the_models_stay_and_the_facts_are_todays(
     assert registry.rollback("forecasting", "Ada", "orders doubled").id == first.facts["release_id"]
     held = run(workspace, next_week)
     assert held.facts["promotion"] == "refresh"
-    assert held.facts["promotion_reasons"][1].startswith("it was rolled back: orders doubled (Ada")
+    assert held.facts["promotion_reasons"][1].startswith("rolled back: orders doubled (Ada")
     serving = registry.champion("forecasting")
     assert serving is not None
     assert (serving.id != better.facts["release_id"], serving.as_of) == (True, next_week)
