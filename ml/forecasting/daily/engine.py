@@ -45,8 +45,8 @@ ROUTES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class NodeViews:
-    """Forecasts [node, day ahead] by view. What a view got wrong beyond use is NaN, and so are trees of products: those
-    see them by themselves. `usual` is each node's mean of the last four weeks, `last_week` its last seven days repeated.
+    """Forecasts [node, day ahead] by view. What a view got wrong beyond use is NaN, and so are trees of products, which
+    are seen elsewhere. `usual` is each node's mean of the last four weeks, `last_week` its last seven days repeated.
     """
 
     nodes: Nodes
@@ -207,7 +207,12 @@ def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) ->
     of_trees = np.full((len(units), horizon), np.nan)
     value = 1 / np.maximum(coarse.mean(axis=1), 1e-9)
     of_trees[nodes.in_coarse] = trees.forecast(series, every, value, horizon, NODES)
-    seen = {"additive": additive.forecast(units, place, known, horizon), "trees": of_trees}
+    of_additive = additive.forecast(_always_there(units, nodes), place, known, horizon)
+    if nodes.products:
+        # What hardly sells, or began a month ago, has no trend of its own.
+        unseen = np.flatnonzero(nodes.rows(nodes.joint))[nodes.of_series[_sparse_or_young(history)]]
+        of_additive[unseen] = np.nan
+    seen = {"additive": of_additive, "trees": of_trees}
     most = CAP * np.maximum(units.max(axis=1, keepdims=True), 1.0)
     with np.errstate(invalid="ignore"):
         views = {
@@ -215,6 +220,22 @@ def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) ->
             for name, view in seen.items()
         }
     return NodeViews(nodes, views, units[:, -28:].mean(axis=1), _repeated(units, horizon))
+
+
+def _sparse_or_young(history: DailyPanel) -> NDArray[np.bool_]:
+    return (routes(history) != "trees") | (len(history.days) - history.first_day < LEAST_DAYS)
+
+
+def _always_there(units: Floats, nodes: Nodes) -> Floats:
+    """Products as if they had sold before their first sale what they sold in the four weeks from it: a launch is no
+    trend."""
+    if not nodes.products:
+        return units
+    days = np.arange(units.shape[1])
+    begun = (units > 0).argmax(axis=1)[:, None]
+    first = ((days >= begun) & (days < begun + YOUNG)) * units
+    before = (days < begun) & ~nodes.in_coarse[:, None]
+    return np.where(before, first.sum(axis=1, keepdims=True) / YOUNG, units)
 
 
 def _products(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> tuple[Floats, NDArray[np.str_]]:
