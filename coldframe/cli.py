@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,13 +28,13 @@ from sqlalchemy import make_url
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from coldframe import __version__
+from coldframe import __version__, forecasts
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
 from coldframe.report import plans_table
-from coldframe.review import open_console, show_plan
+from coldframe.review import Format, open_console, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
@@ -47,12 +47,6 @@ COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "materialize": (("materialize",), "Write the published features to the online store."),
     "decide": (DECISIONS, "Draft the seasonal assortment and the incubation plan."),
 }
-
-
-class Format(StrEnum):
-    TABLE = "table"
-    CSV = "csv"
-    JSON = "json"
 
 
 class _FriendlyGroup(TyperGroup):
@@ -279,18 +273,7 @@ def _is_published(request: Request) -> bool:
         return False
 
 
-@app.command()
-def forecast(
-    as_of: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Day whose forecast is asked for.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)],
-    horizon: Annotated[int, typer.Option(help="Days ahead.")] = 28,
-    freq: Annotated[str, typer.Option(help="D: days, W: weeks of seven days from the as-of on.")] = "D",
-    level: Annotated[str, typer.Option(help="product_region, category_region, region, total …")] = "product_region",
-    source: Annotated[str | None, typer.Option(help="Source (default: the one with a forecast of that day).")] = None,
-) -> None:
-    """Write a level's daily or weekly forecast with its intervals to a file; `coldframe train forecast` makes it."""
-    done = find_service("write_forecast")(source, as_of.date(), horizon, freq, level, out)
-    typer.echo(f"{done['rows']:,} rows of level {done['level']} from release {done['release']}: {done['path']}")
+app.add_typer(forecasts.app, name="forecast")
 
 
 # Plans

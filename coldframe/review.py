@@ -1,7 +1,13 @@
 """A plan laid before people: its lines with their reasons and, where asked for, beside what then really sold."""
 
-from collections.abc import Sequence
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -13,6 +19,26 @@ from coldframe.report import compare_with_actuals, comparison_report, plan_repor
 
 # A plan's tables need room; piped output has no width of its own.
 PIPED_WIDTH = 160
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], output: Format) -> None:
+    """Prints rows as CSV (the columns of all of them, in the order they come up) or JSON."""
+    if output is Format.JSON:
+        print(json.dumps([dict(row) for row in rows], default=_plain, indent=1))
+        return
+    writer = csv.DictWriter(sys.stdout, list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else str(value)
 
 
 def open_console(stderr: bool = False) -> Console:

@@ -107,21 +107,6 @@ def test_train_trains_what_is_named_and_publishes_facts_first_that_are_not(
     assert [name for name, _ in asked] == steps
 
 
-def test_forecast_asks_the_service_for_what_was_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    calls: list[tuple[object, ...]] = []
-
-    def service(*given: object) -> dict[str, object]:
-        calls.append(given)
-        return {"rows": 1234, "level": "product_region", "release": "r1", "path": "f.parquet"}
-
-    monkeypatch.setattr(cli, "find_service", lambda name: {"write_forecast": service}[name])
-    out = tmp_path / "f.parquet"
-    result = run("forecast", "--as-of", "2016-04-24", "--level", "item_region", "--freq", "D", "--out", str(out))
-    assert result.exit_code == 0, result.output
-    assert calls == [(None, date(2016, 4, 24), 28, "D", "item_region", out)]
-    assert "1,234 rows of level product_region from release r1" in result.output
-
-
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
     given = {
         "source": "shop",

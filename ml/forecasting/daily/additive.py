@@ -166,7 +166,7 @@ def fit(target: Floats, design: Design, recipe: Recipe) -> tuple[Floats, Floats]
     weighted = seen * weight[:, None]
     strength = recipe.ridge * weight.sum() / 100
     gram = weighted.T @ seen + np.diag(design.penalty * strength) + 1e-9 * np.eye(len(design.penalty))
-    coefficients: Floats = np.linalg.solve(gram, weighted.T @ target[:, begin:].T)
+    coefficients = np.linalg.solve(gram, weighted.T @ target[:, begin:].T).astype(float)
     if not recipe.recent:
         return coefficients, np.zeros((len(target), 1))
     last = slice(max(begin, history - recipe.recent), history)
