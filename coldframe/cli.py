@@ -34,7 +34,7 @@ from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
 from coldframe.report import plans_table
-from coldframe.review import Format, open_console, show_plan
+from coldframe.review import Format, open_console, print_rows, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
@@ -276,6 +276,34 @@ def _is_published(request: Request) -> bool:
 app.add_typer(forecasts.app, name="forecast")
 
 
+@app.command()
+def vintages(
+    source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
+    level: Annotated[
+        str | None, typer.Option("--level", help="Only this level (default: total; every level in csv and json).")
+    ] = None,
+    output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
+) -> None:
+    """Print how earlier daily forecasts fared against what came since, beside what their back-test led to expect."""
+    everything = output is not Format.TABLE and level is None
+    rows = find_service("vintages")(source or get_settings().source, None if everything else level or "total")
+    if output is not Format.TABLE:
+        print_rows(rows, output)
+        return
+    table = Table("vintage", "release", "served", "per", "days ahead", "up to", title=f"Vintages: {level or 'total'}")
+    for name in ("units", "WAPE", "back-test", "last week's", "bias", "in 80 %"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        ahead, stale = f"{row['from_day']} to {row['to_day']}", " (some stale)" * bool(row["stale"])
+        shares = (row[name] for name in ("wape", "backtest_wape", "naive_wape", "bias", "coverage_80"))
+        table.add_row(
+            *(str(row["vintage"]), row["release"], "yes" if row["served"] else "no", row["frequency"]),
+            *(ahead + stale, str(row["scored_to"]), f"{row['units']:,.0f}"),
+            *("" if share is None else f"{share:.1%}" for share in shares),
+        )
+    open_console().print(table)
+
+
 # Plans
 
 _Source = Annotated[str | None, typer.Option("--source", help="Only this source.")]
@@ -399,7 +427,7 @@ def publish(plan_id: _PlanId, by: _By, why: _Why = "") -> None:
 
 @app.command()
 def rollback(
-    model: Annotated[str, typer.Argument(help="forecasting or growth.")],
+    model: Annotated[str, typer.Argument(help="forecasting, forecasting_daily or growth.")],
     by: _By,
     why: _Why,
     source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,

@@ -114,11 +114,13 @@ def rules(
     after: Sequence[Asset] = (),
     cron: str | None = None,
     may_take: timedelta = timedelta(hours=2),
+    aside: bool = False,
 ) -> dict[str, Any]:
     """Arguments for `DAG`, by the house rules. `after`: assets that must all carry the request's key; or `cron` (UTC).
 
     Scheduled DAGs are paused at creation, because landing yesterday's orders of the demo shop serves nobody; those that
-    follow an asset are not, because whoever lands something wants the rest.
+    follow an asset are not, because whoever lands something wants the rest. What stands `aside` follows an asset, but
+    no plan waits for it: it is paused too, and goes behind what plans wait for.
     """
     schedule: Any = cron
     if after:
@@ -128,15 +130,15 @@ def rules(
         schedule = PartitionedAssetTimetable(assets=condition)
     return {
         "dag_id": name,
-        "dag_display_name": name.capitalize(),
+        "dag_display_name": name.capitalize().replace("_", " "),
         "doc_md": doc,
         "tags": [str(tag) for tag in tags],
         "schedule": schedule,
         "start_date": datetime(2024, 1, 1, tzinfo=UTC),
         "catchup": False,
         "max_active_runs": 1,
-        "is_paused_upon_creation": cron is not None,
-        "default_args": DEFAULT_ARGS,
+        "is_paused_upon_creation": cron is not None or aside,
+        "default_args": DEFAULT_ARGS | ({"priority_weight": 1} if aside else {}),
         "params": {} if cron else form(get_settings().source, started_by_events=bool(after)),
         "deadline": DeadlineAlert(
             name=f"{name} is late",

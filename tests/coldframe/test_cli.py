@@ -412,6 +412,30 @@ def test_rollback_serve_up_down_and_demo_are_handed_on(
     ]
 
 
+def test_vintages_are_printed_of_the_total_and_handed_on_whole(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation(source="shop")
+    asked: list[tuple[str, str | None]] = []
+    row = {"vintage": date(2024, 3, 1), "release": "2024-03-01-abc", "level": "total", "frequency": "D", "from_day": 1}
+    row |= {"to_day": 7, "scored_to": date(2024, 3, 8), "stale": 2, "served": True, "units": 1234.0, "wape": 0.125}
+    row |= {"backtest_wape": None, "naive_wape": 0.25, "bias": -0.05, "coverage_80": 0.8}
+
+    def service(source: str, level: str | None) -> list[dict[str, Any]]:
+        asked.append((source, level))
+        return [row]
+
+    monkeypatch.setattr(cli, "find_service", lambda name: {"vintages": service}[name])
+    printed = run("vintages").output
+    assert "1 to 7 (some stale)" in printed
+    assert [cell.strip() for cell in printed.splitlines()[-2].split("│")[7:-1]] == [
+        *("1,234", "12.5%", "", "25.0%", "-5.0%", "80.0%")
+    ]
+    assert json.loads(run("vintages", "--format", "json").output)[0]["backtest_wape"] is None
+    assert run("vintages", "--format", "csv", "--level", "region").output.startswith("vintage,release,")
+    assert asked == [("shop", "total"), ("shop", None), ("shop", "region")]
+
+
 # The installation
 
 

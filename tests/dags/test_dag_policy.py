@@ -83,8 +83,14 @@ def test_every_dag_runs_once_at_a_time_never_catches_up_and_has_a_deadline(dags:
 
 
 def test_what_follows_an_asset_is_on_from_the_start_and_what_follows_the_clock_is_not(dags: dict[str, Any]) -> None:
+    """But for what no plan waits for, which would only keep the plans waiting."""
     paused = {dag_id for dag_id, dag in dags.items() if dag.get("is_paused_upon_creation")}
-    assert paused == {"daily", "weekly"}
+    assert paused == {"daily", "weekly", "forecast_daily"}
+
+
+def test_what_no_plan_waits_for_goes_behind_what_plans_wait_for(dags: dict[str, Any]) -> None:
+    weights = {dag_id: dag["default_args"]["__var"]["priority_weight"] for dag_id, dag in dags.items()}
+    assert {dag_id for dag_id, weight in weights.items() if weight < max(weights.values())} == {"forecast_daily"}
 
 
 def test_every_task_has_an_owner_a_time_limit_and_a_known_pool(described: Described, dags: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -112,19 +113,23 @@ def live_errors(table: pd.DataFrame) -> list[LiveError]:
     return [LiveError(row["level"], row["vintage"], row["wape"], row["backtest_wape"]) for row in rows]
 
 
-def vintages(source: str, level: str | None = None) -> pd.DataFrame:
-    """The published table, of one level or all. Raises NotAvailableError before anything was scored, ConfigurationError
-    for a level there is not."""
+def vintages(source: str, level: str | None = None) -> list[dict[str, Any]]:
+    """Rows of the published table, of one level or all; what could not be measured is None.
+
+    Raises NotAvailableError before anything was scored, ConfigurationError for a level there is not.
+    """
     path = workspace(source).vintages
     if not path.is_file():
         raise NotAvailableError(
-            f"No daily forecast of {source} has been scored yet. `coldframe train forecast --source {source}` does it."
+            f"No daily forecast of {source} has been scored yet: the first is when the next one is made. "
+            f"`coldframe train forecast --source {source}` makes it."
         )
     table = pq.read_table(path).to_pandas().drop(columns="evidence")
-    if level is None or table.empty:
-        return table
-    name, _ = Hierarchy.find(level, table["level"].unique())
-    return table[table["level"] == name].reset_index(drop=True)
+    if level is not None and not table.empty:
+        name, _ = Hierarchy.find(level, table["level"].unique())
+        table = table[table["level"] == name]
+    rows: list[dict[str, Any]] = table.astype(object).where(table.notna(), None).to_dict("records")
+    return rows
 
 
 def _published(space: Workspace) -> dict[tuple[str, str], pd.DataFrame]:

@@ -158,7 +158,7 @@ def test_a_forecast_of_the_very_day_has_nothing_to_be_laid_beside(later: Callabl
     release(Registry(workspace), said())
     result = vintages.score_vintages(Request(source=workspace.source, as_of=MADE))
     assert result.facts["vintages"] == 0
-    assert vintages.vintages(workspace.source).empty
+    assert vintages.vintages(workspace.source) == []
 
 
 def test_what_a_forecast_did_not_know_of_it_forecast_as_nothing(later: Callable[..., Workspace]) -> None:
@@ -241,12 +241,14 @@ def test_the_published_table_is_read_by_level_and_says_what_is_missing(
     later: Callable[..., Workspace],
 ) -> None:
     workspace = later(HORIZON)
-    with pytest.raises(NotAvailableError, match=r"No daily forecast .* has been scored yet. `coldframe train forecast"):
+    with pytest.raises(NotAvailableError, match=r"No daily forecast .* has been scored yet.*`coldframe train"):
         vintages.vintages(workspace.source)
     release(Registry(workspace), said())
     request = Request(source=workspace.source, as_of=MADE + timedelta(days=HORIZON))
     first, again = vintages.score_vintages(request), vintages.score_vintages(request)
     assert (first.facts["scored_anew"], again.facts["scored_anew"], again.reused) == (1, 0, True)
-    assert set(vintages.vintages(workspace.source, "item_store")["level"]) == {"product_region"}
+    rows = vintages.vintages(workspace.source, "item_store")
+    assert {row["level"] for row in rows} == {"product_region"}
+    assert {row["backtest_wape"] for row in rows} == {None}, "the test's back-test has the total alone"
     with pytest.raises(ConfigurationError, match="no level 'shelf'"):
         vintages.vintages(workspace.source, "shelf")
