@@ -45,7 +45,8 @@ class ProphetModel:
                 ds=history.periods[of_row],
                 units=history.units[row, of_row],
                 events=history.events_of(int(row)),
-                weekly=step.days == 1 and of_row.sum() >= CYCLES * 7,
+                # Prophet takes numpy's true for the number of waves: one.
+                weekly=bool(step.days == 1 and of_row.sum() >= CYCLES * 7),
                 yearly=bool(of_row.sum() * step.days >= CYCLES * YEAR),
             )
             for row, of_row in zip(rows, known, strict=True)
