@@ -52,9 +52,10 @@ def components(panel: DailyPanel, horizon: int, model: str = ADDITIVE) -> pa.Tab
     """One row a node, day and part, over the last two years and `horizon` days ahead: level, keys (KEYS), date, model,
     component, value and unit (`units` or `factor`, see Parts). Parts without any effect on a day have no row.
 
-    Nodes are the coarsest, and of a level those that bring in most: MOST_NODES, of PROPHET MOST_PROPHETS.
+    Nodes are none of products. They are the coarsest, and of a level those that bring in most: MOST_NODES, and
+    MOST_PROPHETS of PROPHET.
     """
-    nodes = Nodes.of(panel.hierarchy)
+    nodes = Nodes(panel.hierarchy)
     kept = _looked_at(panel, nodes)[: MOST_NODES if model == ADDITIVE else MOST_PROPHETS]
     history = NodeHistory(
         units=nodes.units(panel.units)[kept],
