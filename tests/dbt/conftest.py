@@ -180,7 +180,7 @@ class Shop:
         with self.at(one):
             nodes = transform.manifest()["nodes"].values()
         marts = [n["alias"] for n in nodes if n["config"].get("meta", {}).get("publish")]
-        assert len(marts) >= 19
+        assert len(marts) >= 20
         found = {}
         with duckdb.connect() as connection:
             for name, home in (("one", one), ("other", other)):
