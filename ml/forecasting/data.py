@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coldframe.errors import BadInputError
 from coldframe.snapshots import Snapshot
+from ml.forecasting.censoring import demand
 
 Level = Literal["product_region", "category_region"]
 LEVELS: tuple[Level, ...] = ("category_region", "product_region")
@@ -36,6 +37,7 @@ class Panel:
     `series` has the columns product_id (None at category level), category, region, gmv (trailing 13 weeks) and
     gmv_per_unit, in the order of the rows of `units`. `units` is [series, week], NaN before a series began. `events`
     has one row per week_start, region ('*': all) and kind with the names of its events; it reaches past the last week.
+    In `estimated` of the weeks stock ran out: there `units` is an estimate of what was wanted (censoring.py).
     """
 
     level: Level
@@ -43,8 +45,6 @@ class Panel:
     weeks: pd.DatetimeIndex
     units: Floats
     events: pd.DataFrame
-
-    def until(self, weeks: int) -> "Panel":
     estimated: int = 0
 
     season: ClassVar[int] = 52
@@ -53,6 +53,8 @@ class Panel:
     def periods(self) -> pd.DatetimeIndex:
         """The weeks, as the models of one series at a time call them."""
         return self.weeks
+
+    def until(self, weeks: int) -> "Panel":
         """The same series with only their first `weeks` weeks: all that was known at that cutoff."""
         return replace(self, weeks=self.weeks[:weeks], units=self.units[:, :weeks])
 
@@ -60,13 +62,13 @@ class Panel:
         """The `horizon` weeks after the last one."""
         return pd.date_range(self.weeks[-1] + pd.Timedelta(weeks=1), periods=horizon, freq="7D")
 
-    def event_days(self, weeks: pd.DatetimeIndex, kind: str = "holiday") -> Floats:
-        """Days with an event of that kind, [series, week]."""
     def events_of(self, row: int) -> pd.DataFrame:
         """Weeks with an event that concerns a series, those ahead included: ds, event and kind."""
         here = self.events[self.events["region"].isin([self.series["region"].iloc[row], "*"])]
         return here.rename(columns={"week_start": "ds"})[["ds", "event", "kind"]]
 
+    def event_days(self, weeks: pd.DatetimeIndex, kind: str = "holiday") -> Floats:
+        """Days with an event of that kind, [series, week]."""
         found = self.events[self.events["kind"] == kind]
         counts = found.pivot_table(index="week_start", columns="region", values="days", aggfunc="sum")
         regions = self.series["region"].unique()
@@ -80,7 +82,27 @@ def load(snapshot: Snapshot) -> dict[Level, Panel]:
     """Panels of both levels, complete weeks only. Raises BadInputError for weekly facts that cannot be learned from."""
     first, last = _span(snapshot)
     events = _events(snapshot)
-    return {level: _panel(snapshot, level, first, last, events) for level in LEVELS}
+    panels = {level: _panel(snapshot, level, first, last, events) for level in LEVELS}
+    out = _days_out(snapshot, panels["product_region"])
+    return as_wanted(panels, out) if out.any() else panels
+
+
+def as_wanted(panels: dict[Level, Panel], out: Floats) -> dict[Level, Panel]:
+    """The same panels with what was wanted instead of what was sold. `out` is [product series, week], at the end of how
+    many days a product was out of stock; on the day it runs out it was there half the day, on average."""
+    products, categories = panels["product_region"], panels["category_region"]
+    keys = ["category", "region"]
+    group = products.series[keys].merge(categories.series[keys].reset_index(), on=keys)["index"].to_numpy()
+    stocked = (7 - out + 0.5 * ((out > 0) & (out < 7))) / 7
+    wanted = demand(products.units, stocked, group, week=1)
+    missed = np.zeros_like(categories.units)
+    np.add.at(missed, group, np.nan_to_num(wanted - products.units))
+    estimated = np.zeros(missed.shape, dtype=bool)
+    np.logical_or.at(estimated, group, out > 0)
+    return {
+        "category_region": replace(categories, units=categories.units + missed, estimated=int(estimated.sum())),
+        "product_region": replace(products, units=wanted, estimated=int((out > 0).sum())),
+    }
 
 
 def check(names: pd.Series, rows: Floats, units: Floats, table: str) -> None:
@@ -133,6 +155,21 @@ def _events(snapshot: Snapshot) -> pd.DataFrame:
         from dim_calendar where kind <> 'season' group by all order by all
         """
     )
+
+
+def _days_out(snapshot: Snapshot, products: Panel) -> Floats:
+    """[series, week] days at whose end a product was out of stock."""
+    rows = snapshot.query(
+        """
+        select product_id, category, region, week_start::timestamp as week_start, days_out_of_stock::double as days
+        from fct_product_week where days_out_of_stock > 0
+        """
+    )
+    keys = ["product_id", "category", "region"]
+    rows = rows[rows["week_start"].isin(products.weeks)].merge(products.series[keys].reset_index(), on=keys)
+    out = np.zeros(products.units.shape)
+    out[rows["index"].to_numpy(), products.weeks.get_indexer(pd.DatetimeIndex(rows["week_start"]))] = rows["days"]
+    return out
 
 
 def _panel(snapshot: Snapshot, level: Level, first: date, last: date, events: pd.DataFrame) -> Panel:

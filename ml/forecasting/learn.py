@@ -108,6 +108,7 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
             f"{panel.level}.routes": dict(zip(routed["segment"], routed["series"].tolist(), strict=True)),
             f"{panel.level}.models": dict(zip(routed["segment"], routed["model"], strict=True)),
             f"{panel.level}.capped": capped,
+            f"{panel.level}.weeks_out_of_stock": panel.estimated,
             f"{panel.level}.origins": [str(panel.weeks[c - 1].date()) for c in origins.cutoffs],
             f"{panel.level}.seconds": {name: round(value, 1) for name, value in sorted(seconds.items())},
         },

@@ -37,6 +37,26 @@ def test_both_levels_hold_the_same_units_and_a_series_is_absent_before_its_first
     assert categories.series.product_id.isna().all()
 
 
+def test_weeks_out_of_stock_hold_what_was_wanted_at_both_levels(published: Publish, sales: Sales) -> None:
+    weekly = sales()
+    wanted = load(published(AS_OF, weekly))["product_region"]
+    best = wanted.series.query("product_id == 'p39' and region == 'north'").index[0]
+    of_best = (weekly.product_id == "p39") & (weekly.region == "north")
+    whole = of_best & weekly.week_start.between(date(2017, 6, 5), date(2017, 6, 12))
+    part = of_best & (weekly.week_start == date(2017, 7, 10))
+    weekly["days_out_of_stock"] = np.where(whole, 7, np.where(part, 4, 0))
+    weekly.loc[whole, "units"] = 0
+    weekly.loc[part, "units"] //= 2
+    panels = load(published(AS_OF, weekly))
+    products, categories = panels["product_region"], panels["category_region"]
+    out = products.weeks.isin(pd.to_datetime(["2017-06-05", "2017-06-12", "2017-07-10"]))
+    assert products.units[best, out].sum() == pytest.approx(wanted.units[best, out].sum(), rel=0.25)
+    np.testing.assert_array_equal(products.units[:, ~out], wanted.units[:, ~out])
+    assert np.nansum(products.units) == pytest.approx(np.nansum(categories.units))
+    assert np.nansum(products.units) > weekly.units.sum() + 20
+    assert (products.estimated, categories.estimated, wanted.estimated) == (3, 3, 0)
+
+
 def test_a_week_in_which_the_history_begins_in_the_middle_is_left_out(published: Publish, sales: Sales) -> None:
     weekly = sales()
     weekly.loc[weekly.week_start == date(2017, 1, 2), "week_start"] = date(2017, 1, 3)
