@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from coldframe.errors import BadInputError
 from coldframe.snapshots import Snapshot
+from ml.forecasting.censoring import Mask, demand, stocked_share
 from ml.forecasting.daily.hierarchy import Hierarchy, Ints
 
 Floats = NDArray[np.float32]
@@ -61,7 +62,9 @@ class DailyPanel:
 
     `units` is [series, day], NaN before a series was on offer. `first_day` is each series' first day on offer.
     `prices` is None where the shop has no price list. `value` is what a unit of a series brings in. `events` has the
-    columns date, region ('*': all), event and kind, and reaches past the last day.
+    columns date, region ('*': all), event and kind, and reaches past the last day. `out` is [series, day], whether
+    stock had run out by the day's end: there `units` is no sale but an estimate of what was wanted (censoring.py); None
+    where it never did, or nobody says.
     """
 
     hierarchy: Hierarchy
@@ -71,10 +74,12 @@ class DailyPanel:
     prices: PriceList | None
     value: NDArray[np.float64]
     events: pd.DataFrame
+    out: Mask | None = None
 
     def until(self, days: int) -> "DailyPanel":
         """What was known after the first `days` days, series not yet on offer included (they have no number)."""
-        return replace(self, days=self.days[:days], units=self.units[:, :days])
+        out = None if self.out is None else self.out[:, :days]
+        return replace(self, days=self.days[:days], units=self.units[:, :days], out=out)
 
     def ahead(self, horizon: int) -> pd.DatetimeIndex:
         """The `horizon` days after the last one."""
@@ -85,7 +90,7 @@ def load(snapshot: Snapshot) -> DailyPanel:
     """The panel of a published snapshot. Raises BadInputError for facts that are no daily history."""
     as_of = snapshot.as_of
     with duckdb.connect() as connection:
-        for table in ("fct_product_day", "dim_product", "dim_region", "dim_price", "dim_calendar"):
+        for table in ("fct_product_day", "fct_stock_out", "dim_product", "dim_region", "dim_price", "dim_calendar"):
             connection.execute(f"create view {table} as from '{snapshot.glob(table)}'")
         connection.execute(_SERIES.format(as_of=as_of))
         series = connection.execute("from series order by i").df()
@@ -94,13 +99,17 @@ def load(snapshot: Snapshot) -> DailyPanel:
         days = pd.date_range(series["first_day"].min(), as_of, freq="D")
         first_day: Ints = (series["first_day"] - days[0]).dt.days.to_numpy().astype(np.int64)
         units = _units(connection, len(series), days, first_day)
+        out = _out(connection, units, days)
         prices = _prices(connection, len(series), days, as_of)
         events = connection.execute(
             "select date::timestamp as date, region, event, kind from dim_calendar where kind <> 'season' order by all"
         ).df()
     keys = series[["product_id", "category", "subcategory", "merchant_id", "region", "parent"]]
     value = series["value"].to_numpy(dtype=float)
-    return DailyPanel(Hierarchy(keys), days, units, first_day, prices, value, events)
+    if out is not None:
+        group: Ints = keys.groupby(["category", "region"], dropna=False).ngroup().to_numpy().astype(np.int64)
+        units = demand(units, stocked_share(out, units), group, week=7)
+    return DailyPanel(Hierarchy(keys), days, units, first_day, prices, value, events, out)
 
 
 def _units(connection: duckdb.DuckDBPyConnection, series: int, days: pd.DatetimeIndex, first_day: Ints) -> Floats:
@@ -122,6 +131,20 @@ def _units(connection: duckdb.DuckDBPyConnection, series: int, days: pd.Datetime
         )
     units[cells["i"], cells["day"]] = cells["units"]
     return units
+
+
+def _out(connection: duckdb.DuckDBPyConnection, units: Floats, days: pd.DatetimeIndex) -> Mask | None:
+    cells = connection.execute(
+        f"""
+        select i, date - date '{days[0]:%Y-%m-%d}' as day
+        from fct_stock_out join series using (product_id, region) where date >= date '{days[0]:%Y-%m-%d}'
+        """
+    ).fetchnumpy()
+    if not len(cells["i"]):
+        return None
+    out = np.zeros(units.shape, dtype=bool)
+    out[cells["i"], cells["day"]] = True
+    return out & np.isfinite(units)
 
 
 def _prices(

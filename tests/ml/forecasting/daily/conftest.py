@@ -78,6 +78,16 @@ def publish_shop(workspace: Workspace, as_of: date, panel: DailyPanel) -> None:
             "gmv": panel.units[which, day].astype(float) * 2,
         }
     )
+    out = np.zeros(panel.units.shape, dtype=bool) if panel.out is None else panel.out
+    which, day = np.nonzero(out)
+    # Nobody's stock-out, for the table's types where there is none.
+    stock_outs = pd.DataFrame(
+        {
+            "date": [FIRST, *(FIRST + timedelta(days=int(d)) for d in day)],
+            "product_id": ["nobody's", *keys["product_id"].to_numpy()[which]],
+            "region": ["north", *keys["region"].to_numpy()[which]],
+        }
+    )
     products = keys[["product_id", "category", "subcategory", "merchant_id"]].drop_duplicates()
     regions = keys[["region", "parent"]].drop_duplicates()
     # Nobody's price: the shop has no price list, but the table has its types.
@@ -90,6 +100,7 @@ def publish_shop(workspace: Workspace, as_of: date, panel: DailyPanel) -> None:
         folder,
         as_of,
         fct_product_day=days,
+        fct_stock_out=stock_outs,
         dim_product=products,
         dim_region=regions,
         dim_price=prices,
