@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from coldframe.errors import BadInputError
 from ml.forecasting.daily import engine
 from ml.forecasting.daily.engine import LEAST_DAYS, NodeViews, Views
+from ml.forecasting.daily.intervals import SCATTER_DAYS, Errors, scatter, summed
 from ml.forecasting.daily.methods import METHODS
 from ml.forecasting.daily.panel import DailyPanel
 
@@ -53,12 +54,19 @@ class Tested:
 
 @dataclass(frozen=True)
 class Pair:
-    """Forecast and what came, both [node, day ahead], from one origin; `node` is each row's number in its level."""
+    """Forecast and what came, both [node, day ahead], from one origin, and the days before it that say how much each
+    node scatters; `node` is each row's number in its level."""
 
     cutoff: int
     node: NDArray[np.int64]
     forecast: Floats
     actual: Floats
+    before: Floats
+
+    def errors(self, frequency: str) -> Errors:
+        """Of days or sums of them."""
+        said, came = summed(self.forecast, frequency), summed(self.actual, frequency)
+        return Errors(said, came, scatter(self.before, frequency))
 
 
 def backtest(panel: DailyPanel, horizon: int) -> list[Tested]:
@@ -95,7 +103,8 @@ def pairs(panel: DailyPanel, tested: Sequence[Tested], level: str, method: str) 
         else:
             continue
         begun = np.flatnonzero((matrix @ (panel.first_day < one.cutoff)) > 0)
-        found.append(Pair(one.cutoff, begun, said[begun], came[begun]))
+        before = matrix @ np.nan_to_num(panel.until(one.cutoff).units[:, -SCATTER_DAYS:])
+        found.append(Pair(one.cutoff, begun, said[begun], came[begun], before[begun]))
     return found
 
 

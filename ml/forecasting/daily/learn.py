@@ -15,12 +15,12 @@ import pyarrow as pa
 from ml.forecasting.daily import engine, evaluate, intervals
 from ml.forecasting.daily.evaluate import Floats, Pair, Tested
 from ml.forecasting.daily.hierarchy import KEYS
-from ml.forecasting.daily.intervals import FREQUENCIES, QUANTILE_NAMES, Intervals, summed
+from ml.forecasting.daily.intervals import FREQUENCIES, QUANTILE_NAMES, SCATTER_DAYS, Errors, Intervals, summed
 from ml.forecasting.daily.methods import METHODS, available, choose
 from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Release
 
-DIGITS = 6
+DIGITS, QUANTILE_DIGITS = 6, 3
 BENCHMARK = "seasonal_naive"
 EXPECTED_ABOVE = (0.05, 0.15)
 """Share of periods above the 90 % quantile outside of which the intervals are reported as off."""
@@ -89,10 +89,10 @@ def train(panel: DailyPanel, horizon: int, standing: pd.DataFrame | None = None)
         for frequency in FREQUENCIES:
             if frequency == "W" and horizon < 7:
                 continue
-            periods = [(summed(pair.forecast, frequency), summed(pair.actual, frequency)) for pair in found]
-            made[level, frequency] = intervals.calibrate(*zip(*periods, strict=True))
-            honest = _honest(periods)
-            held.append({"level": level, "frequency": frequency, "origins": len(found)} | _held(periods, honest))
+            errors = [pair.errors(frequency) for pair in found]
+            made[level, frequency] = intervals.calibrate(errors)
+            honest = _honest(errors)
+            held.append({"level": level, "frequency": frequency, "origins": len(found)} | _held(errors, honest))
             if frequency == "D":
                 tests += [_backtest_table(panel, level, name, *one) for one in zip(found, honest, strict=True)]
     method = Method(name, reason, made)
@@ -121,11 +121,13 @@ def refresh(panel: DailyPanel, horizon: int, method: Method, standing: pd.DataFr
     tables = []
     for level in panel.hierarchy.levels:
         ahead = panel.hierarchy.sums(level, final.units)
+        before = panel.hierarchy.sums(level, np.nan_to_num(panel.units[:, -SCATTER_DAYS:]))
         stale = panel.hierarchy.sums(level, final.stale) > 0
         for frequency in FREQUENCIES:
             if (level, frequency) in method.intervals:
                 mean = summed(ahead, frequency)
-                quantiles = method.intervals[level, frequency].quantiles(mean)
+                scatter = intervals.scatter(before, frequency)
+                quantiles = method.intervals[level, frequency].quantiles(mean, scatter)
                 tables.append(_forecast_table(panel, level, frequency, mean, quantiles, stale))
     routes = pd.Series(final.route).value_counts()
     reasons = pd.DataFrame({"route": list(engine.ROUTES), "reason": list(engine.ROUTES.values())})
@@ -192,18 +194,18 @@ def _accuracy(panel: DailyPanel, tested: Sequence[Tested], horizon: int) -> pd.D
     return pd.concat(parts, ignore_index=True)
 
 
-def _honest(periods: Sequence[tuple[Floats, Floats]]) -> list[Floats | None]:
+def _honest(errors: Sequence[Errors]) -> list[Floats | None]:
     """Quantiles at each origin from errors known before it: of the later half of the origins, and never the first."""
-    begin = max(1, len(periods) // 2)
+    begin = max(1, len(errors) // 2)
     return [
-        intervals.calibrate(*zip(*periods[:number], strict=True)).quantiles(said) if number >= begin else None
-        for number, (said, _) in enumerate(periods)
+        intervals.calibrate(errors[:number]).quantiles(one.forecast, one.scatter) if number >= begin else None
+        for number, one in enumerate(errors)
     ]
 
 
-def _held(periods: Sequence[tuple[Floats, Floats]], honest: Sequence[Floats | None]) -> dict[str, float]:
+def _held(errors: Sequence[Errors], honest: Sequence[Floats | None]) -> dict[str, float]:
     """What honest intervals held, all of their origins together; nothing with one origin."""
-    told = [(quantiles, came) for quantiles, (_, came) in zip(honest, periods, strict=True) if quantiles is not None]
+    told = [(quantiles, one.actual) for quantiles, one in zip(honest, errors, strict=True) if quantiles is not None]
     if not told:
         return dict.fromkeys(("coverage_80", "below_q10", "above_q90", "pinball"), float("nan"))
     quantiles, came = zip(*told, strict=True)
@@ -247,8 +249,7 @@ def _constant(value: str, length: int) -> pa.Array:
 
 
 def _quantile_columns(quantiles: Floats) -> dict[str, pa.Array]:
-    """Quantiles are whole units, which fit 32 bits."""
-    flat = quantiles.reshape(-1, len(QUANTILE_NAMES)).astype(np.float32)
+    flat = np.round(quantiles.reshape(-1, len(QUANTILE_NAMES)), QUANTILE_DIGITS).astype(np.float32)
     return {name: pa.array(flat[:, number], from_pandas=True) for number, name in enumerate(QUANTILE_NAMES)}
 
 
