@@ -106,7 +106,11 @@ def train(panel: DailyPanel, horizon: int, standing: pd.DataFrame | None = None)
             "backtest": pa.concat_tables(tests).unify_dictionaries(),
         },
         metrics=_metrics(accuracy, name, intervals_table),
-        facts=done.facts | {"origins": [str(panel.days[one.cutoff - 1].date()) for one in tested]},
+        facts=done.facts
+        | {
+            "origins": [str(panel.days[one.cutoff - 1].date()) for one in tested],
+            "scored_days_out_of_stock": panel.days_out_of_stock(since=tested[0].cutoff),
+        },
         warnings=done.warnings + _warnings(intervals_table),
     )
 

@@ -81,6 +81,10 @@ class DailyPanel:
         out = None if self.out is None else self.out[:, :days]
         return replace(self, days=self.days[:days], units=self.units[:, :days], out=out)
 
+    def days_out_of_stock(self, since: int) -> int:
+        """Days of series, from day `since` on, at whose end stock had run out: what came there is an estimate."""
+        return 0 if self.out is None else int(self.out[:, since:].sum())
+
     def ahead(self, horizon: int) -> pd.DatetimeIndex:
         """The `horizon` days after the last one."""
         return pd.date_range(self.days[-1] + pd.Timedelta(days=1), periods=horizon, freq="D")
