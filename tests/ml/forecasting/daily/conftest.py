@@ -1,5 +1,6 @@
 """A small shop of daily sales whose truth is simple: a level, a weekday, a yearly wave and an event."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 
 from coldframe.paths import Workspace
-from ml.forecasting.daily import engine
+from ml.forecasting.daily import components, engine
 from ml.forecasting.daily.hierarchy import Hierarchy
 from ml.forecasting.daily.panel import DailyPanel, PriceList
 from ml.forecasting.daily.trees import Trees
@@ -63,6 +64,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         engine, "NODES", Trees(loss="squared_error", rows=4000, rounds=20, leaves=15, least=20, rate=0.3)
     )
+    monkeypatch.setattr(components, "MOST_PROPHETS", 1)
 
 
 def publish_shop(workspace: Workspace, as_of: date, panel: DailyPanel) -> None:
@@ -95,7 +97,7 @@ def publish_shop(workspace: Workspace, as_of: date, panel: DailyPanel) -> None:
         [("nobody's", "north", FIRST, FIRST, 1.0, FIRST)],
         columns=["product_id", "region", "valid_from", "valid_until", "price", "announced_on"],
     )
-    folder = workspace.snapshots / f"{as_of}-test"
+    folder = workspace.snapshots / f"{as_of}-{hashlib.sha256(panel.units.tobytes()).hexdigest()[:8]}"
     write_snapshot(
         folder,
         as_of,
@@ -111,11 +113,11 @@ def publish_shop(workspace: Workspace, as_of: date, panel: DailyPanel) -> None:
 
 
 @pytest.fixture
-def shop(shared_mlflow: Callable[[], Path]) -> Callable[[date, DailyPanel], Workspace]:
+def shop(shared_mlflow: Callable[[], Path], tmp_path: Path) -> Callable[[date, DailyPanel], Workspace]:
     """Publishes a panel as of a day in an installation of the test's own."""
+    workspace = Workspace(shared_mlflow(), f"corner_{hashlib.sha256(tmp_path.name.encode()).hexdigest()[:8]}")
 
     def publish(as_of: date, panel: DailyPanel) -> Workspace:
-        workspace = Workspace(shared_mlflow(), "corner")
         publish_shop(workspace, as_of, panel)
         return workspace
 
