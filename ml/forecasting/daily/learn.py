@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.forecasting.daily import engine, evaluate, intervals
+from ml.forecasting.daily.components import PROPHET, components
 from ml.forecasting.daily.evaluate import Floats, Pair, Tested
 from ml.forecasting.daily.hierarchy import KEYS
 from ml.forecasting.daily.intervals import FREQUENCIES, QUANTILE_NAMES, SCATTER_DAYS, Errors, Intervals, summed
@@ -104,6 +105,7 @@ def train(panel: DailyPanel, horizon: int, standing: pd.DataFrame | None = None)
             "accuracy": pa.Table.from_pandas(accuracy.round(DIGITS), preserve_index=False),
             "intervals": pa.Table.from_pandas(intervals_table, preserve_index=False),
             "backtest": pa.concat_tables(tests).unify_dictionaries(),
+            "components": pa.concat_tables([done.tables["components"], components(panel, horizon, PROPHET)]),
         },
         metrics=_metrics(accuracy, name, intervals_table),
         facts=done.facts
@@ -148,6 +150,7 @@ def refresh(panel: DailyPanel, horizon: int, method: Method, standing: pd.DataFr
                     "route": final.route.astype(str),
                 }
             ),
+            "components": components(panel, horizon),
         }
         | method.tables(),
         metrics={},
