@@ -4,6 +4,7 @@ A picture people read wrongly is worse than a table: one scale a panel, few labe
 can tell apart.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,9 +75,10 @@ def of_changes(changed: "Changed") -> "Figure":
     figure = Figure(figsize=(11, 1.7 + 0.3 * len(names)), layout="constrained")
     figure.suptitle("\n".join(changed.words), fontsize=11, color=INK, x=0.01, ha="left")
     of_forecast, of_sales = figure.subplots(1, 2, sharey=True)
+    meanwhile = changed.since + timedelta(days=1)
     for axes, column, title in (
         (of_forecast, 0, f"Forecast changed by, units ({changed.first:%-d %b} to {changed.last:%-d %b})"),
-        (of_sales, 1, f"Sold beside what was expected, units ({changed.since:%-d %b} to {changed.vintage:%-d %b})"),
+        (of_sales, 1, f"Sold beside what was expected, units ({meanwhile:%-d %b} to {changed.vintage:%-d %b})"),
     ):
         values = [row[column] for row in drawn]
         axes.barh(range(len(names)), values, color=[BLUE if value >= 0 else ORANGE for value in values], height=0.7)
@@ -99,14 +101,17 @@ def _draw_forecast(axes: Any, told: "Explained") -> None:
     axes.set_ylim(bottom=0, top=1.25 * max(sold.max() if len(sold) else 0, ahead["q90"].max(), 1))
     axes.set_xlim(begin, ahead["date"].iloc[-1] + pd.Timedelta(days=1))
     events = told.events[told.events["date"].between(begin, ahead["date"].iloc[-1])]
-    last, top = begin, True
+    last, top, told_already = begin, True, ""
     for day in events["date"].unique():
-        # Labels of neighbouring days would lie upon each other.
-        top = not top if day - last < pd.Timedelta(days=3) else True
-        last = day
         axes.axvline(day, color=ORANGE, linewidth=0.7, alpha=0.6)
+        names, near = ", ".join(events.loc[events["date"] == day, "event"]), day - last < pd.Timedelta(days=3)
+        if near and names == told_already:
+            continue
+        # Labels of neighbouring days would lie upon each other.
+        top = not (near and top)
+        last, told_already = day, names
         axes.annotate(
-            ", ".join(events.loc[events["date"] == day, "event"]),
+            names,
             (day, 0.99 if top else 0.01),
             xycoords=("data", "axes fraction"),
             xytext=(2, 0),

@@ -36,6 +36,8 @@ class ProphetModel:
     """Piecewise linear trend, events, and each season there are two cycles of (Taylor & Letham 2018)."""
 
     def fit(self, history: Demand, rows: Ints) -> OneByOne:
+        # Here too: what comes back from the processes imports Prophet.
+        _quiet()
         if not len(rows):
             return OneByOne([], np.zeros(0), partial(_say, ahead=history.ahead))
         known = np.isfinite(history.units[rows])
@@ -60,9 +62,13 @@ def _say(models: Sequence[Any], horizon: int, ahead: Any) -> list[Floats]:
     return spread(partial(_predict, ds=ahead(horizon)), models)
 
 
-def _fit(task: _Task) -> Any:
+def _quiet() -> None:
     for name in ("prophet", "prophet.plot", "cmdstanpy"):
         logging.getLogger(name).disabled = True
+
+
+def _fit(task: _Task) -> Any:
+    _quiet()
     from prophet import Prophet
 
     # In less than two years each event is seen once at most, so they share one effect a kind.
