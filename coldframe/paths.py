@@ -47,7 +47,7 @@ class Workspace:
 
     @property
     def vintages(self) -> Path:
-        """Parquet table: how earlier daily forecasts fared against what came since (see ml.forecasting.daily.vintages)."""
+        """A table in Parquet: how earlier daily forecasts fared against what came since."""
         return self.root / "vintages.parquet"
 
     @property

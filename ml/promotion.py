@@ -69,9 +69,10 @@ def decide_promotion(
 ) -> PromotionDecision:
     """Promotes a challenger that beats the baseline, does not lose to the champion, and harms no segment.
 
-    `veto` is the reason somebody gave for rolling this release, or its method, back; it always blocks. A first release has only
-    the baseline to beat, and so has one that is asked for something the champion cannot give (`champion_lacks` says
-    what): kept back for losing to it, nothing would answer. What would have kept it back stands in the reasons.
+    `veto` is the reason somebody gave for rolling this release, or its method, back; it always blocks. A first release
+    has only the baseline to beat, and so has one that is asked for something the champion cannot give
+    (`champion_lacks` says what): kept back for losing to it, nothing would answer. What would have kept it back stands
+    in the reasons.
     Raises ConfigurationError when the two were scored on different windows.
     """
     policy = policy or PromotionPolicy()
