@@ -34,7 +34,7 @@ def write(figure: "Figure", out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        figure.savefig(unfinished, format="png", dpi=130)
+        figure.savefig(unfinished, format="png", dpi=110, pil_kwargs={"optimize": True})
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -46,8 +46,8 @@ CENTS = 4
 CHUNK = 2_000
 MOST_ERRORS = 5
 UNMODELLED = (
-    "A product's own price and nothing else: no substitution between products is modelled, so what it wins from others "
-    "is not taken from them."
+    f"Effects are those of a product's own price, with intervals of {CONFIDENCE:.0%}; no substitution between products "
+    "is modelled: what one wins from others is not taken from them."
 )
 
 
@@ -184,7 +184,8 @@ def _write(rows: pd.DataFrame, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     unfinished = out.with_name(f".{out.name}.unfinished")
     try:
-        pq.write_table(pa.Table.from_pandas(rows[[*columns, "vintage", "release"]], preserve_index=False), unfinished)
+        table = pa.Table.from_pandas(rows[[*columns, "vintage", "release"]], preserve_index=False)
+        pq.write_table(table, unfinished, compression="zstd")
         unfinished.replace(out)
     finally:
         unfinished.unlink(missing_ok=True)
