@@ -83,12 +83,16 @@ def _reasons(rules: RouteRules) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class ChoiceRules:
-    """`gain`: least share of the benchmark's loss a model must save. `bias`: most it may be off in sum, unless the
-    benchmark is further off.
+    """`gain`: least share of the benchmark's loss a model must save. `bias`: most it may be off in sum, or further off
+    than the model that is least, unless the benchmark is further off; `bias_intermittent`: the same where demand comes
+    now and then, and sums swing more. `more`: most of the benchmark's loss that a model may have beyond it which serves
+    there because the benchmark would order what happened to sell in one week.
     """
 
     gain: float = 0.02
     bias: float = 0.15
+    bias_intermittent: float = 0.3
+    more: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
     The loss is the mean of WAPE and RMSSE, each relative to the benchmark's; where demand is intermittent it is RMSSE
     alone, because there the WAPE is lowest for whoever forecasts zero. Only a model that saves `gain` and keeps its
     bias may replace the benchmark; of two equally good the one listed first wins. Where demand is intermittent and none
-    may, the one least off in sum serves that loses nothing to the benchmark and does not repeat single weeks: those
+    may, the one least off in sum serves that loses little to the benchmark and does not repeat single weeks: those
     would order a season of whatever happened to sell in them.
     """
     first = accuracy.iloc[0]
@@ -117,13 +121,17 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
         return Choice(level, segment, first["model"], "nothing to choose from")
     base = accuracy[accuracy["model"] == benchmark].iloc[0]
     measures = ("wape", "rmsse") if segment in DENSE else ("rmsse",)
+    # What even the best is off by, such as an autumn nobody had seen yet, is no model's fault.
+    allowed = rules.bias if segment in DENSE else rules.bias_intermittent
+    most = max(allowed + accuracy["bias"].abs().min(), abs(base["bias"]))
     best, best_loss = benchmark, 1 - rules.gain
     refused = []
+    near = 1 + rules.more
     for row in accuracy[accuracy["model"] != benchmark].to_dict("records"):
         loss = _relative(row, base, measures)
         if not math.isfinite(loss):
             refused.append(f"{row['model']} could not be scored")
-        elif abs(row["bias"]) > max(rules.bias, abs(base["bias"])):
+        elif abs(row["bias"]) > most:
             refused.append(f"{row['model']} is off by {row['bias']:+.0%} in sum")
         elif loss < best_loss:
             best, best_loss = row["model"], loss
@@ -131,7 +139,7 @@ def choose(accuracy: pd.DataFrame, benchmark: str, rules: ChoiceRules) -> Choice
     steady = [
         (abs(row["bias"]), row["bias"], row["model"])
         for row in accuracy.to_dict("records")
-        if row["model"] not in SINGLE_WEEKS and math.isfinite(row["bias"]) and _relative(row, base, measures) <= 1
+        if row["model"] not in SINGLE_WEEKS and math.isfinite(row["bias"]) and _relative(row, base, measures) <= near
     ]
     if best == benchmark and benchmark in SINGLE_WEEKS and segment not in DENSE and steady:
         _, bias, model = min(steady)

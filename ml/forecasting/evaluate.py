@@ -69,12 +69,11 @@ def backtest(panel: Panel, origins: Windows, rules: RouteRules) -> tuple[pd.Data
         history = panel.until(cutoff)
         routes = route(history, rules)
         wanted: dict[str, list[Ints]] = {}
-        for (level, segment), candidates in models.CANDIDATES.items():
-            if level == panel.level:
-                rows = routes.rows(segment)
-                rows = np.sort(rows[np.argsort(order[rows], kind="stable")[:MOST_SERIES]])
-                for name in candidates if "zero" in candidates else (base, *candidates):
-                    wanted.setdefault(name, []).append(rows)
+        for segment, candidates in models.candidates(panel.level, len(panel.weeks)).items():
+            rows = routes.rows(segment)
+            rows = np.sort(rows[np.argsort(order[rows], kind="stable")[:MOST_SERIES]])
+            for name in candidates if "zero" in candidates else (base, *candidates):
+                wanted.setdefault(name, []).append(rows)
         asked = {name: np.unique(np.concatenate(rows)) for name, rows in wanted.items()}
         units = scale(history.units)
         with np.errstate(invalid="ignore"):

@@ -77,7 +77,7 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     benchmark = models.benchmark(min(origins.cutoffs))
     rows, seconds = evaluate.backtest(panel, origins, plan.routes)
     scored = evaluate.accuracy(rows).assign(level=panel.level)
-    choices = _choices(panel.level, scored, benchmark, plan)
+    choices = _choices(panel, scored, benchmark, plan)
     chosen = rows[_is_chosen(rows, choices)].reset_index(drop=True)
     quantiles = _honest_quantiles(rows)
 
@@ -116,12 +116,11 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     )
 
 
-def _choices(level: Level, scored: pd.DataFrame, benchmark: str, plan: Plan) -> dict[str, Choice]:
+def _choices(panel: Panel, scored: pd.DataFrame, benchmark: str, plan: Plan) -> dict[str, Choice]:
+    level = panel.level
     held = {segment: model for of, segment, model in plan.held if of == level}
     result = {}
-    for (of, segment), candidates in models.CANDIDATES.items():
-        if of != level:
-            continue
+    for segment, candidates in models.candidates(level, len(panel.weeks)).items():
         part = scored[scored["segment"] == segment]
         if part.empty:
             result[segment] = Choice(level, segment, candidates[0], "no series of this segment could be back-tested")

@@ -14,8 +14,9 @@ from coldframe.errors import ColdframeError
 from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.models.boosting import BoostedTrees
 from ml.forecasting.models.classical import Library, Naive, SeasonalNaive, WindowMean, Zero, croston, ets, theta, tsb
-from ml.forecasting.models.interface import Demand, Model
+from ml.forecasting.models.interface import CYCLES, Demand, Model
 from ml.forecasting.models.prophet import ProphetModel
+from ml.forecasting.models.season import InSeason
 
 CAP = 5.0
 """A forecast above this many times the highest week so far is capped: log-link trees and trends can explode."""
@@ -32,17 +33,28 @@ LOCAL: Mapping[str, Model[Demand]] = {
     "prophet": ProphetModel(),
 }
 """Models of one series at a time: weeks or days, products or a whole shop."""
-MODELS: Mapping[str, Model[Panel]] = {**LOCAL, "hgb": BoostedTrees()}
+MODELS: Mapping[str, Model[Panel]] = {
+    **LOCAL,
+    "window_mean": InSeason(WindowMean()),
+    "tsb": InSeason(Library(tsb)),
+    "croston": InSeason(Library(croston)),
+    "theta": InSeason(Library(theta, seasonal=False)),
+    "ets": InSeason(Library(ets, slow=True, seasonal=False)),
+    "prophet": InSeason(ProphetModel(), own=CYCLES * Panel.season),
+    "hgb": BoostedTrees(),
+}
+"""What forecasts weeks. Those that know a level alone take the year's course from the whole of a category."""
 BLENDS: Mapping[str, tuple[str, ...]] = {
     "blend": ("window_mean", "hgb"),
+    "blend_theta": ("window_mean", "theta"),
     "blend_prophet": ("window_mean", "hgb", "prophet"),
 }
 """Means of other models: where several are about equally good, their mean often is better than each."""
 
 # Simplest first: of two that are equally good the first is taken. The benchmark stands before all of them.
 CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
-    ("category_region", "top"): ("window_mean", "theta", "hgb", "prophet", "blend", "blend_prophet"),
-    ("category_region", "dense"): ("window_mean", "theta", "hgb", "blend"),
+    ("category_region", "top"): ("window_mean", "theta", "hgb", "prophet", "blend", "blend_theta", "blend_prophet"),
+    ("category_region", "dense"): ("window_mean", "theta", "hgb", "blend", "blend_theta"),
     ("category_region", "sparse"): ("window_mean", "tsb", "hgb"),
     ("category_region", "new"): ("window_mean", "hgb"),
     ("category_region", "dormant"): ("zero",),
@@ -51,6 +63,19 @@ CANDIDATES: Mapping[tuple[Level, str], tuple[str, ...]] = {
     ("product_region", "new"): ("window_mean", "hgb"),
     ("product_region", "tail"): ("window_mean", "hgb"),
 }
+
+
+def candidates(level: Level, weeks: int) -> dict[str, tuple[str, ...]]:
+    """Models that compete for each segment of a level with that many weeks of history.
+
+    In its second year Prophet takes the first season for growth, and the course of the year would be told twice.
+    """
+    blind = Panel.season <= weeks < CYCLES * Panel.season
+    return {
+        segment: tuple(name for name in names if not (blind and "prophet" in BLENDS.get(name, (name,))))
+        for (of, segment), names in CANDIDATES.items()
+        if of == level
+    }
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ml.forecasting.data import TRAILING, Floats, Ints, Panel
+from ml.forecasting.models import season
 from ml.forecasting.models.interface import WhenAsked
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ MOST_AHEAD = 53
 
 
 class BoostedTrees:
-    """Histogram gradient boosting with Poisson loss on units relative to each series' own scale."""
+    """Histogram gradient boosting with Poisson loss on units relative to each series' own scale and season."""
 
     def fit(self, history: Panel, rows: Ints) -> WhenAsked:
         return WhenAsked(partial(_forecast, history, rows))
@@ -72,9 +73,8 @@ def _forecast(history: Panel, rows: Ints, horizon: int) -> Floats:
     # On cores shared with anyone else, OpenMP's waiting threads made this ten times slower.
     with threadpool_limits(1):
         model.fit(features, target)
-        predicted = model.predict(state.features(wanted, ahead)) * state.scale[wanted]
-        if weeks <= SEASON:
-            predicted *= _agreement(model, state, horizon)
+        predicted = model.predict(state.features(wanted, ahead)) * state.expected(wanted, ahead)
+        predicted *= _agreement(model, state, horizon)
     return np.where(state.recent[rows][:, None] > 0, predicted.reshape(len(rows), horizon), 0.0)
 
 
@@ -96,38 +96,40 @@ def _origins(weeks: int) -> Ints:
 
 
 def _agreement(model: "HistGradientBoostingRegressor", state: "_State", horizon: int) -> float:
-    """What the forecasts are multiplied by so that in sum they keep the share that was kept before.
+    """What the forecasts are multiplied by so that their sum is the share of the shop's sales that was kept before.
 
-    What is on sale goes out of sale and others take its place: how much of its sales a range keeps over the weeks is
-    far steadier than what trees learn from a first year, where every origin has another length of history behind it.
-    From the second year on they see the season, and a steady share would flatten it.
+    What the shop sells in all, the season set aside, changes slowly. What is on sale goes out of sale and others take
+    its place, and the share of all sales that a range keeps over the weeks is far steadier than what trees learn where
+    every origin has another length of history, and another time of the year, behind it.
     """
     active = np.flatnonzero(state.recent > 0)
     weight = state.scale[active]
     rng = np.random.default_rng(SEED)
     drawn = active[rng.choice(len(active), size=DRAWS, p=weight / weight.sum())]
-    expected = float(model.predict(state.features(drawn, rng.integers(1, horizon + 1, size=DRAWS))).mean())
-    sold = np.nan_to_num(state.history.units[:, -TRAILING:])
-    kept = _kept(state.history, horizon) * sold.sum() / sold.shape[1]
-    return float(np.clip(kept / (expected * weight.sum()), 1 - MOST_CORRECTED, 1 + MOST_CORRECTED))
+    ahead = rng.integers(1, horizon + 1, size=DRAWS)
+    sold = np.nan_to_num(state.history.units[active, -TRAILING:]).mean(axis=1)
+    forecast = (
+        float((model.predict(state.features(drawn, ahead)) * state.season[drawn, ahead - 1]).mean()) * weight.sum()
+    )
+    kept = _kept(state.history, horizon) * float((sold @ state.season[active, :horizon]).mean())
+    return float(np.clip(kept / forecast, 1 - MOST_CORRECTED, 1 + MOST_CORRECTED))
 
 
 def _kept(history: Panel, horizon: int) -> float:
-    """Units a week that series went on to sell, relative to before the origin: mean over origins and weeks ahead.
+    """Share of all units that were sold by what sold before the origin: mean over origins and weeks ahead.
 
     Weeks ahead no origin has seen yet are taken to keep as much as the farthest one seen.
     """
     units = np.nan_to_num(history.units)
-    weeks = units.shape[1]
-    ratios = []
-    for origin in _origins(weeks):
-        window = units[:, max(0, origin - TRAILING) : origin]
-        before = window.sum() / window.shape[1]
-        if before > 0:
-            after = units[window.any(axis=1), origin : origin + horizon].sum(axis=0)
-            ratios.append(pd.Series(after / before, index=range(len(after))))
-    seen = pd.concat(ratios, axis=1).reindex(range(horizon)).mean(axis=1).ffill() if ratios else pd.Series([1.0])
-    return float(seen.mean())
+    shares = []
+    for origin in _origins(units.shape[1]):
+        known = units[:, max(0, origin - TRAILING) : origin].any(axis=1)
+        after = units[:, origin : origin + horizon]
+        every = after.sum(axis=0)
+        share = after[known].sum(axis=0) / np.where(every > 0, every, np.nan)
+        shares.append(pd.Series(share, index=range(len(share))))
+    seen = pd.concat(shares, axis=1).reindex(range(horizon)).mean(axis=1).ffill()
+    return float(seen.mean()) if seen.notna().any() else 1.0
 
 
 def _training_rows(history: Panel, groups: "_Groups", horizon: int) -> tuple[Floats, Floats]:
@@ -146,7 +148,7 @@ def _training_rows(history: Panel, groups: "_Groups", horizon: int) -> tuple[Flo
         for _ in range(np.clip(quota // max(1, len(active)), 1, REPEATS)):
             ahead = rng.integers(1, min(horizon, weeks - origin) + 1, size=len(drawn))
             truth = history.units[drawn, origin + ahead - 1]
-            parts.append((state.features(drawn, ahead), truth / state.scale[drawn]))
+            parts.append((state.features(drawn, ahead), truth / state.expected(drawn, ahead)))
     features, target = (np.concatenate(column) for column in zip(*parts, strict=True))
     return features, target
 
@@ -186,6 +188,12 @@ class _State:
         regions = replace(self.history, series=groups.one_a_region)
         self.events = regions.event_days(self.history.ahead(MOST_AHEAD))
         self.has_year = history.units.shape[1] > SEASON
+        self.season = season.ahead(self.history, MOST_AHEAD)
+
+    def expected(self, rows: Ints, ahead: Ints) -> Floats:
+        """Units of series `rows`, `ahead` weeks after the origin, were they to sell as now but for the season."""
+        result: Floats = self.scale[rows] * self.season[rows, ahead - 1]
+        return result
 
     def features(self, rows: Ints, ahead: Ints) -> Floats:
         """[row, feature] for series `rows`, `ahead` weeks after the origin."""
@@ -207,6 +215,6 @@ class _State:
         # Every origin of a history has the same columns, also those that have not seen a year yet.
         if self.has_year:
             year_ago = origin + ahead - 1 - SEASON
-            value = self.history.units[rows, np.clip(year_ago, 0, origin - 1)] / self.scale[rows]
+            value = self.history.units[rows, np.clip(year_ago, 0, origin - 1)] / self.expected(rows, ahead)
             columns.append(np.where((year_ago >= 0) & (year_ago < origin), value, np.nan))
         return np.column_stack(columns).astype(float)

