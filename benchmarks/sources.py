@@ -15,15 +15,14 @@ from typing import Any
 
 import duckdb
 
+from benchmarks.forecasting.shops import DATA
 from benchmarks.steps import measure
 from coldframe import landed
 from coldframe.ledger import Ledger
 from coldframe.paths import Workspace
 from coldframe.run import STEPS
-from coldframe.settings import PROJECT_ROOT, load
+from coldframe.settings import load
 from landing.sources import suggested_as_of
-
-DATA = PROJECT_ROOT.parent / "shared" / "data"
 
 
 @dataclass(frozen=True)

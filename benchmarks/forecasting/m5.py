@@ -1,44 +1,23 @@
-"""How good the daily forecast is on M5 over all its levels, beside what everybody can do (`python -m benchmarks m5`).
+"""How good the daily forecast is on M5 over all its levels (`python -m benchmarks forecasting.m5`).
 
 M5 is landed and published as of its last day, and forecast 28 days ahead from three earlier ones by the product's own
 engine. The measure is the competition's WRMSSE. `--ets` adds AutoETS of each of the 30,490 series, which takes hours.
 """
 
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
-from benchmarks.forecasting import CODE
-from benchmarks.sources import DATA
-from coldframe import snapshots
-from coldframe.paths import Workspace
+from benchmarks.forecasting.shops import DATA, published
 from ml.forecasting.daily import engine, evaluate, panel
 from ml.forecasting.daily.panel import DailyPanel
 
 AS_OF = "2016-04-24"
 CUTOFFS = (1829, 1857, 1885)
 HORIZON = 28
-FACTS = ("land", "audit_landed", "transform", "publish")
-
-
-def published(home: str) -> DailyPanel:
-    """M5 as of its last day, the way a user gets it there."""
-    code = CODE.replace('"as_of": sys.argv[2]', f'"as_of": sys.argv[2], "path": {str(DATA / "m5")!r}')
-    done = subprocess.run(
-        [sys.executable, "-c", code, "m5", AS_OF, *FACTS],
-        env=os.environ | {"COLDFRAME_HOME": home},
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"M5 could not be published as of {AS_OF}: status {done.returncode}")
-    return panel.load(snapshots.current(Workspace(home=Path(home), source="m5")))
 
 
 def weekday_mean(history: DailyPanel, horizon: int) -> np.ndarray:
@@ -63,9 +42,7 @@ def ets_bottom_up(history: DailyPanel, horizon: int) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> None:
-    if not (DATA / "m5").is_dir():
-        raise SystemExit(f"M5 is not here: {DATA / 'm5'} is no folder.")
-    peers = {"seasonal naive": evaluate.seasonal_naive, "weekday mean of 4 weeks": weekday_mean}
+    peers = {"seasonal naive": engine.seasonal_naive, "weekday mean of 4 weeks": weekday_mean}
     if "--ets" in arguments:
         peers["AutoETS, bottom-up"] = ets_bottom_up
     peers["**Coldframe**"] = lambda history, horizon: engine.forecast(history, horizon).units
@@ -73,7 +50,7 @@ def main(arguments: list[str]) -> None:
     seconds: dict[str, list[float]] = {name: [] for name in peers}
     levels: dict[tuple[str, str], list[float]] = {}
     with tempfile.TemporaryDirectory() as home:
-        shop = published(home)
+        shop = panel.load(published(home, "m5", AS_OF, DATA / "m5"))
         for cutoff in CUTOFFS:
             history = shop.until(cutoff)
             for name, peer in peers.items():

@@ -1,15 +1,13 @@
-"""How good each forecaster was on weeks it had not seen, on Complete Journey (`python -m benchmarks forecasting`).
+"""How good each weekly model was on weeks it had not seen (`python -m benchmarks forecasting.weekly`).
 
-One run in a home of its own, as of 2017-09-30, up to the step `forecast`. Nothing later than that day is read, so the
-figures are those the choice of models was made by.
+One run of Complete Journey in a home of its own, as of 2017-09-30, up to the step `forecast`. Nothing later than that
+day is read, so the figures are those the choice of models was made by.
 """
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from benchmarks.forecasting.shops import published
 from coldframe.paths import Workspace
 from coldframe.run import STEPS
 from ml.forecasting.data import LEVELS
@@ -18,27 +16,12 @@ from ml.registry import Registry, Release
 
 SOURCE = "complete_journey"
 AS_OF = "2017-09-30"
-CODE = """
-import sys
-from coldframe.execution import execute
-from coldframe.run import parse_request
-for step in sys.argv[3:]:
-    execute(step, parse_request({"source": sys.argv[1], "as_of": sys.argv[2]}))
-"""
 SEGMENTS = ("top", "dense", "sparse", "new", "tail")
 
 
 def train(home: str) -> Release:
     """The release of a home without a champion to reuse."""
-    steps = STEPS[: STEPS.index("forecast") + 1]
-    done = subprocess.run(
-        [sys.executable, "-c", CODE, SOURCE, AS_OF, *steps],
-        env=os.environ | {"COLDFRAME_HOME": home},
-        stdout=subprocess.DEVNULL,
-        check=False,
-    )
-    if done.returncode:
-        raise SystemExit(f"the run as of {AS_OF} failed with status {done.returncode}")
+    published(home, SOURCE, AS_OF, steps=STEPS[: STEPS.index("forecast") + 1])
     (release,) = Registry(Workspace(home=Path(home), source=SOURCE)).releases("forecasting")
     return release
 

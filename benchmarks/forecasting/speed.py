@@ -1,0 +1,77 @@
+"""How many series a second are fitted and forecast (`python -m benchmarks forecasting.speed`).
+
+Complete Journey by the day, 28 days ahead, beside a loop of Prophet over the same series: of all its categories, and of
+products drawn by lot. Nobody has more than two processes, and each of them computes with one thread. Runs are
+interleaved, and the median of each counts.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.forecasting.shops import published
+from ml.forecasting import models
+from ml.forecasting.daily import engine, panel
+from ml.forecasting.daily.nodes import Nodes
+from ml.forecasting.daily.panel import DailyPanel
+from ml.forecasting.daily.views import AdditiveView, NodeHistory
+
+AS_OF = "2017-12-02"
+HORIZON = 28
+RUNS = 3
+DRAWN = 200
+
+
+def runs(shop: DailyPanel) -> dict[tuple[str, str], tuple[int, Callable[[], object]]]:
+    """How many series are forecast, and the call, by what they are and who does it."""
+    nodes = Nodes(shop.hierarchy)
+    of_nodes = NodeHistory.of(shop, nodes)
+    modelled = np.flatnonzero(engine.routes(shop) == "trees")
+    drawn = np.sort(np.random.default_rng(1).permutation(modelled)[:DRAWN])
+    places = [[region] for region in shop.hierarchy.keys["region"].iloc[drawn]]
+    of_products = NodeHistory(shop.units[drawn].astype(float), shop.days, places, shop.events)
+    prophet = models.LOCAL["prophet"]
+
+    def fit(model: models.Model, history: NodeHistory) -> tuple[int, Callable[[], object]]:
+        every = np.arange(len(history.units))
+        return len(every), lambda: model.fit(history, every).predict(HORIZON)
+
+    return {
+        ("categories", "Prophet"): fit(prophet, of_nodes),
+        ("categories", "additive ridge"): fit(AdditiveView(), of_nodes),
+        ("products", "Prophet"): fit(prophet, of_products),
+        ("products", "the daily forecast"): (len(modelled), lambda: engine.forecast(shop, HORIZON)),
+    }
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        shop = panel.load(published(home, "complete_journey", AS_OF))
+    calls = runs(shop)
+    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in calls}
+    for _ in range(RUNS):
+        for name, (_, call) in calls.items():
+            print(" ".join(name), "…", file=sys.stderr, flush=True)
+            with threadpool_limits(1):
+                began = time.perf_counter()
+                call()
+                seconds[name].append(time.perf_counter() - began)
+    rates = {name: count / np.median(seconds[name]) for name, (count, _) in calls.items()}
+    print(
+        f"{len(shop.days)} days of history, {HORIZON} days ahead, median of {RUNS} interleaved runs. The daily "
+        "forecast is all of it: the nodes' two views, trees of the products, reconciliation. Only products that are "
+        f"modelled by themselves count, and of them Prophet gets {DRAWN} by lot.\n"
+    )
+    print("| of | by | series | s | series a second | times Prophet |\n|---|---|---:|---:|---:|---:|")
+    for (what, name), (count, _) in calls.items():
+        took, rate = np.median(seconds[what, name]), rates[what, name]
+        times = rate / rates[what, "Prophet"]
+        print(f"| {what} | {name} | {count:,} | {took:,.2f} | {rate:,.1f} | {times:,.0f} |")
+
+
+if __name__ == "__main__":
+    main()
