@@ -44,7 +44,7 @@ COPIED = ("accuracy", "intervals")
 def forecast_daily(request: Request) -> StepResult:
     """Reuses the champion, forecasts today's facts by its method, or trains a challenger; a policy says which and why.
 
-    A day older than the champion's is trained for itself, answers for itself and moves nothing. Raises
+    A day older than the champion's is made by what answered by then, answers for itself and moves nothing. Raises
     NotAvailableError where no snapshot of the request's day is published, BadInputError for facts that cannot be
     learned from; then the champion stands, and the message says so.
     """
@@ -91,8 +91,8 @@ def _forecast(work: "_Work") -> StepResult:
 class _Work:
     """One run: what serves, what it was made of, and what can be made of today's facts.
 
-    `champion` is None where what serves knows more than this run may. `method` is the champion's, None where this code
-    has no such method any more.
+    `past`: what serves now knows more than this run may, and `champion` is what answered by the run's day. `method` is
+    the champion's, None where this code has no such method any more.
     """
 
     def __init__(self, request: Request) -> None:
@@ -102,10 +102,15 @@ class _Work:
         self.registry = Registry(space)
         serving = self.registry.champion(NAME)
         self.past = serving is not None and serving.as_of > request.as_of
-        self.champion = None if self.past else serving
+        self.champion = self._by_then() if self.past else serving
         self.method = None if self.champion is None else _method(self.champion)
         code = code_hash(Path(__file__).parent, Path(censoring.__file__))
         self.params: dict[str, Any] = {"horizon_days": request.horizon_days, "code": code}
+
+    def _by_then(self) -> Release | None:
+        answering = self.registry.answering(NAME)
+        days = [day for day in answering if day <= self.request.as_of]
+        return self.registry.load(NAME, answering[max(days)]) if days else None
 
     @cached_property
     def panel(self) -> DailyPanel:
@@ -126,7 +131,7 @@ class _Work:
             self.champion.params["code"],
         )
         live = vintages.live_errors(vintages.scores(self.registry, self.snapshot)[0])
-        held = self.registry.pin(NAME)
+        held = None if self.past else self.registry.pin(NAME)
         decision = decide_retraining(champion, now, force, POLICY, live, held)
         if decision.action == "refresh" and self.method is not None:
             new = set(self.panel.hierarchy.levels) - {level for level, _ in self.method.intervals}
@@ -185,7 +190,7 @@ class _Work:
             lacks = f"champion {self.champion.id} reaches {_asked(self.champion.params)}"
         elif before.loss > before.baseline_loss:
             lacks = f"the method of champion {self.champion.id} loses to the benchmark"
-        held = self.registry.pin(NAME)
+        held = None if self.past else self.registry.pin(NAME)
         return decide_promotion(before, after, veto=veto or held, champion_lacks=lacks)
 
     def settle(self, release: Release, decision: PromotionDecision) -> None:

@@ -261,16 +261,20 @@ def test_a_rollback_holds_the_method_until_it_is_lifted(
         assert (freed.facts["promotion"], serving(workspace).table("method")["method"][0]) == ("promote", OTHER)
 
 
-def test_an_older_day_answers_for_itself_and_moves_nothing(day: Callable[..., Workspace], tmp_path: Path) -> None:
+def test_an_older_day_is_made_by_what_answered_by_then_and_moves_nothing(
+    day: Callable[..., Workspace], tmp_path: Path
+) -> None:
     workspace = day(10)
     newer = run(workspace, 10)
     day()
     older = run(workspace)
-    assert older.facts["release_id"] != newer.facts["release_id"]
     assert older.facts["retraining"] == "train", "a method chosen later would tell what could not be known"
+    assert run(workspace).facts["retraining"] == "reuse"
+    day(5)
+    assert run(workspace, 5).facts["retraining"] == "refresh"
     assert serving(workspace).id == newer.facts["release_id"]
-    assert run(workspace).reused
-    assert [event.action for event in Registry(workspace).history("forecasting_daily")] == ["promote", "backfill"]
+    actions = [event.action for event in Registry(workspace).history("forecasting_daily")]
+    assert actions == ["promote", "backfill", "backfill"]
     done = steps.write_forecast(workspace.source, AS_OF, 7, "D", "total", tmp_path / "f.parquet")
     assert done["release"] == older.facts["release_id"]
 
