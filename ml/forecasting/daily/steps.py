@@ -130,7 +130,7 @@ class _Work:
             _asked(self.champion.params),
             self.champion.params["code"],
         )
-        live = vintages.live_errors(vintages.scores(self.registry, self.snapshot)[0])
+        live = vintages.live_errors(vintages.scores(self.registry, self.snapshot)[0], self.champion)
         held = None if self.past else self.registry.pin(NAME)
         decision = decide_retraining(champion, now, force, POLICY, live, held)
         if decision.action == "refresh" and self.method is not None:

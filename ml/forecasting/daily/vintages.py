@@ -35,7 +35,7 @@ DIGITS = 6
 COLUMNS = pa.schema(
     [
         ("vintage", pa.date32()),
-        *((name, pa.string()) for name in ("release", "model", "level", "frequency")),
+        *((name, pa.string()) for name in ("release", "trained", "model", "level", "frequency")),
         *((name, pa.int32()) for name in ("from_day", "to_day")),
         ("scored_to", pa.date32()),
         *((name, pa.int64()) for name in ("periods", "stale")),
@@ -69,15 +69,16 @@ def scores(registry: Registry, snapshot: Snapshot, again: bool = False) -> tuple
 
     One row a vintage, release, level, frequency and days ahead (`from_day` to `to_day`): `periods` that came whole by
     `scored_to`, of which `stale` were another day's forecast; `units` that came; `wape`, `bias`, `rmse` (units);
-    `coverage_80` and `pinball` (relative to what came) as in the back-test; `backtest_wape`, what the back-test of its
-    method led to expect so far ahead; `naive_wape` and `fva` against the last week before the vintage; `served`,
-    whether it ever was the champion. What a forecast did not know of it forecast as nothing. Where stock ran out,
-    what came is what was wanted, as in the back-test. Categories are today's.
+    `coverage_80` and `pinball` (relative to what came) as in the back-test; `backtest_wape`, what the back-test of
+    the release `trained`, whose method it is, led to expect so far ahead; `naive_wape` and `fva` against the last week
+    before the vintage; `served`, whether it ever was the champion. What a forecast did not know of it forecast as
+    nothing. Where stock ran out, what came is what was wanted, as in the back-test. Categories are today's.
 
     A vintage is scored again only where what came, or the code, has changed since.
     """
     served = {event.release_id for event in registry.history(NAME) if event.action in ("promote", "refresh")}
-    earlier = [release for release in registry.releases(NAME) if release.as_of < snapshot.as_of]
+    # A release of before methods were recorded has no back-test to be laid beside.
+    earlier = [r for r in registry.releases(NAME) if r.as_of < snapshot.as_of and "method_of" in r.params]
     known = {} if again else _published(registry.workspace)
     parts, anew = [], 0
     with _facts(registry.workspace, snapshot) as connection:
@@ -100,17 +101,18 @@ def scores(registry: Registry, snapshot: Snapshot, again: bool = False) -> tuple
     return table.to_pandas(), anew
 
 
-def live_errors(table: pd.DataFrame) -> list[LiveError]:
-    """What the retraining policy looks at: the first week after every vintage that served, once it is over."""
-    weeks = table[
-        table["served"]
-        & (table["frequency"] == "D")
-        & (table["to_day"] == BUCKETS[0])
-        & (pd.to_datetime(table["scored_to"]) - pd.to_datetime(table["vintage"]) >= pd.Timedelta(days=BUCKETS[0]))
-    ]
-    weeks = weeks.sort_values(["level", "vintage", "release"])
-    rows = weeks[["level", "vintage", "wape", "backtest_wape"]].to_dict("records")
+def live_errors(table: pd.DataFrame, champion: Release) -> list[LiveError]:
+    """What the retraining policy looks at: first weeks of what served and comes from the champion's training."""
+    weeks = _first_weeks(table)
+    rows = weeks[weeks["trained"] == (champion.params.get("method_of") or champion.id)].to_dict("records")
     return [LiveError(row["level"], row["vintage"], row["wape"], row["backtest_wape"]) for row in rows]
+
+
+def _first_weeks(table: pd.DataFrame) -> pd.DataFrame:
+    """The week after each vintage that served, by the day and once it is over; oldest first."""
+    over = pd.to_datetime(table["scored_to"]) - pd.to_datetime(table["vintage"]) >= pd.Timedelta(days=BUCKETS[0])
+    weeks = table[table["served"] & over & (table["frequency"] == "D") & (table["to_day"] == BUCKETS[0])]
+    return weeks.sort_values(["level", "vintage", "release"])
 
 
 def vintages(source: str, level: str | None = None) -> list[dict[str, Any]]:
@@ -219,7 +221,8 @@ def _score(connection: duckdb.DuckDBPyConnection, registry: Registry, release: R
     )
     found = connection.execute(f"select distinct level, frequency from '{forecasts}' order by all").fetchall()
     levels = sorted({level for level, _ in found})
-    expected = _expected(connection, trained(registry, release))
+    of = trained(registry, release)
+    expected = _expected(connection, of)
     parts = []
     for level, frequency in found:
         length = {"D": 1, "W": 7}.get(frequency, horizon)
@@ -235,7 +238,7 @@ def _score(connection: duckdb.DuckDBPyConnection, registry: Registry, release: R
         parts.append(rows.assign(level=level, frequency=frequency))
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "vintage", release.as_of)
-    table = table.assign(release=release.id, model=release.table("method")["method"].iloc[0])
+    table = table.assign(release=release.id, trained=of.id, model=release.table("method")["method"].iloc[0])
     table = table.merge(expected, how="left", on=["level", "frequency", "from_day"])
     table["scored_to"] = table["scored_to"].dt.date
     table["fva"] = 1 - table["wape"] / table["naive_wape"]
@@ -244,7 +247,7 @@ def _score(connection: duckdb.DuckDBPyConnection, registry: Registry, release: R
 
 def trained(registry: Registry, release: Release) -> Release:
     """The release whose training chose the method of this one: itself, if it was trained."""
-    of = release.params["method_of"]
+    of = release.params.get("method_of")
     return registry.load(NAME, of) if of else release
 
 
@@ -261,12 +264,13 @@ def _expected(connection: duckdb.DuckDBPyConnection, release: Release) -> pd.Dat
 
 
 def _last(table: pd.DataFrame) -> str:
-    """The last week that is over, in words."""
-    weeks = [error for error in live_errors(table) if error.level == "total"]
-    if not weeks:
+    """The total's last week that is over, in words."""
+    weeks = _first_weeks(table[table["level"] == "total"])
+    if weeks.empty:
         return ""
-    week = max(weeks, key=lambda error: error.vintage)
-    return f"; the total of the week after {week.vintage} was off by {week.live:.1%} (back-test: {week.expected:.1%})"
+    week = weeks.iloc[-1]
+    expected = f"off by {week['wape']:.1%} (back-test: {week['backtest_wape']:.1%})"
+    return f"; the total of the week after {week['vintage']} was {expected}"
 
 
 _BUCKET = (

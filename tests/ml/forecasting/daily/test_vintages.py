@@ -195,10 +195,11 @@ def test_the_policy_sees_whole_first_weeks_of_what_served_beside_their_back_test
     registry = Registry(workspace)
     served, refused = release(registry, said()), release(registry, said(2))
     registry.promote(vintages.NAME, served, PROMOTE)
-    assert vintages.live_errors(score(workspace)[0]) == []
+    assert vintages.live_errors(score(workspace)[0], served) == []
     table, _ = score(later(7))
     assert set(table["release"]) == {served.id, refused.id}
-    total = [error for error in vintages.live_errors(table) if error.level == "total"]
+    assert vintages.live_errors(table, refused) == [], "it never served"
+    total = [error for error in vintages.live_errors(table, served) if error.level == "total"]
     part = by_hand(said(), 7, "total", "D")
     live = (part["mean"] - part["units"]).abs().sum() / part["units"].sum()
     assert [(error.vintage, error.live, error.expected) for error in total] == [
