@@ -1,4 +1,4 @@
-"""What if a price changed: a planted effect is found, an effect the facts cannot show is refused, and sums add up."""
+"""What if a price changed: the difference is explained, what the facts cannot show is refused, and sums add up."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,42 +13,13 @@ import pytest
 from coldframe.errors import BadInputError, NotAvailableError
 from coldframe.paths import Workspace
 from ml.forecasting.daily import panel as panels
-from ml.forecasting.daily.panel import AHEAD, DailyPanel, PriceList
-from ml.forecasting.daily.whatif import Change, answer, estimate, read, runs_of, what_if
-from tests.ml.forecasting.daily.conftest import FIRST, WEEK, make_keys, make_panel
+from ml.forecasting.daily.panel import DailyPanel
+from ml.forecasting.daily.whatif import Change, answer, read, what_if
+from tests.ml.forecasting.daily.priced import AS_OF, market
 from tests.ml.forecasting.daily.released import release_of
 
-DAYS, HORIZON, TRUTH = 730, 14, -1.8
-AS_OF = FIRST + timedelta(days=DAYS - 1)
-AHEAD_DAYS = pd.date_range(FIRST + timedelta(days=DAYS), periods=HORIZON, freq="D")
-
-
-def prices_of(matrix: np.ndarray) -> PriceList:
-    """A price list with a row wherever a price of [series, day] begins; the last one goes on."""
-    begins = np.diff(matrix, axis=1, prepend=np.nan) != 0
-    series, first = np.nonzero(begins)
-    run = np.zeros((len(matrix), matrix.shape[1] + AHEAD), dtype=np.int32)
-    run[series, first] = np.arange(1, len(series) + 1)
-    np.maximum.accumulate(run, axis=1, out=run)
-    next_first = np.append(first[1:], 0)
-    last = np.where(np.append(series[1:], -1) == series, next_first - 1, matrix.shape[1] + AHEAD)
-    price = np.concatenate([[np.nan], matrix[series, first]]).astype(np.float32)
-    return PriceList(run, price, np.concatenate([[-1], last]), np.concatenate([[0], first - 1]))
-
-
-def market(truth: float = TRUTH, moves: float = 0.3, products: int = 48, seed: int = 1) -> DailyPanel:
-    """Four subcategories of products with prices that change every seven weeks, a week, a wave of the year, and a sale
-    in December on which prices fall and everything sells more whatever its price."""
-    rng = np.random.default_rng(seed)
-    keys, time = make_keys(products), np.arange(DAYS)
-    usual = rng.uniform(2, 9, products).repeat(2)
-    moved = rng.uniform(-moves, moves, (products, DAYS // 49 + 1)).repeat(2, axis=0)
-    december = (time % 365) >= 330
-    price = np.round(usual[:, None] * np.exp(moved[:, time // 49]) * np.where(december, 1 - moves / 3, 1.0), 2)
-    season = WEEK[time % 7] * (1 + 0.3 * np.sin(2 * np.pi * time / 365.25)) * np.where(december, 2.0, 1.0)
-    size = rng.uniform(1, 6, len(keys))[:, None]
-    units = rng.poisson(size * season * (price / usual[:, None]) ** truth)
-    return make_panel(products, units=units, prices=prices_of(price))
+HORIZON = 14
+AHEAD_DAYS = pd.date_range(AS_OF + timedelta(days=1), periods=HORIZON, freq="D")
 
 
 @pytest.fixture(scope="module")
@@ -67,39 +38,6 @@ def change(panel: DailyPanel, product: str, region: str, **asked: Any) -> Change
     series = int(keys.index[(keys["product_id"] == product) & (keys["region"] == region)][0])
     given: dict[str, Any] = {"row": 1, "series": series, "first": 0, "last": 6, "price": None, "price_change": None}
     return Change(**given | asked)
-
-
-# What is learned
-
-
-def test_a_planted_elasticity_is_found_whatever_the_season_and_common_sales_do(priced: DailyPanel) -> None:
-    product = priced.hierarchy.codes("product")
-    keys = priced.hierarchy.keys
-    for category in ("c0", "c1"):
-        found = estimate(category, runs_of(priced, np.flatnonzero(keys["category"] == category)), product)
-        assert found.low < TRUTH < found.high
-        assert found.high - found.low < 0.2
-        assert found.products == 24
-        assert found.trouble is None
-
-
-def test_the_interval_holds_the_truth_nearly_as_often_as_it_says() -> None:
-    found = []
-    for seed in range(20):
-        panel = market(products=24, seed=seed)
-        found.append(estimate("all", runs_of(panel, np.arange(48)), panel.hierarchy.codes("product")))
-    assert sum(one.low < TRUTH < one.high for one in found) >= 17
-    assert np.mean([one.value for one in found]) == pytest.approx(TRUTH, abs=0.02)
-
-
-def test_runs_are_all_that_was_sold_while_a_price_was_known(priced: DailyPanel) -> None:
-    every = np.arange(len(priced.units))
-    runs = runs_of(priced, every)
-    assert runs.sold.sum() == pytest.approx(priced.units.sum())
-    assert set(runs.year) == {0, 1}
-    hidden = np.zeros(priced.units.shape, dtype=bool)
-    hidden[:, 100:200] = True
-    assert runs_of(replace(priced, out=hidden), every).sold.sum() == pytest.approx(priced.units[:, ~hidden[0]].sum())
 
 
 # What is answered
@@ -211,10 +149,21 @@ def test_two_prices_for_a_day_are_refused_with_both_rows(priced: DailyPanel, tmp
         ask(priced, tmp_path, *lines)
 
 
+def test_a_row_of_another_length_than_the_header_is_refused(priced: DailyPanel, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match="row 1 has not the 6 fields of the header; row 2 has not"):
+        ask(priced, tmp_path, f"p05,*,{FIRST_DAY},{LAST_DAY},,-0.2,x", f"p05,*,{FIRST_DAY},{LAST_DAY}")
+
+
+def test_a_file_that_is_not_there_is_refused_by_its_name(priced: DailyPanel, tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"nowhere\.csv cannot be read as CSV"):
+        read(tmp_path / "nowhere.csv", priced, AHEAD_DAYS)
+
+
 @pytest.mark.parametrize(
     ("header", "message"),
     [
         (f"{HEADER},colour", "unknown column colour"),
+        (f"{HEADER},price", "column price twice"),
         ("product_id,region,first_day,price", "no column last_day"),
         ("product_id,region,first_day,last_day", "no column price or price_change"),
         (HEADER, "no row"),
