@@ -181,11 +181,20 @@ def test_a_segment_that_loses_to_the_last_week_is_served_by_it_and_reported(plan
     assert len(lost) > 0
 
 
+def test_what_is_odd_in_the_facts_is_told_once(learned: Learned) -> None:
+    told = [warning for warning in learned.warnings if warning.startswith("The calendar ends on 2017-07-03")]
+    assert len(told) == 1
+    assert not any("mix units" in warning for warning in learned.warnings)
+
+
 def test_a_horizon_beyond_the_backtest_is_said(market: Market, plan: Plan) -> None:
-    short = {"category_region": market["category_region"].until(16)}
+    panel = market["category_region"].until(16)
+    in_thousandths = np.where((np.arange(20)[:, None] == 19) & (np.arange(16) >= 8), 20_000.0, panel.units)
+    short: Market = {"category_region": replace(panel, units=in_thousandths)}
     ahead = short["category_region"].ahead(10)
     made = learn(short, replace(plan, season_weeks=tuple(week.date() for week in ahead)))
     assert any("16 weeks of history let the back-test look 6 weeks ahead; 10 are forecast" in w for w in made.warnings)
+    assert any("1 of 20 series seem to mix units" in w and "(c19 in north)" in w for w in made.warnings)
     assert frame(made, "forecasts")["horizon"].max() == 10
 
 
