@@ -19,7 +19,7 @@ from coldframe.errors import ConfigurationError
 from coldframe.paths import Workspace, workspace
 from coldframe.snapshots import Snapshot
 from ml.forecasting.daily import pictures, steps
-from ml.forecasting.daily.additive import EVENT, PAYDAY, TREND, WEEK
+from ml.forecasting.daily.additive import EVENT, MONTHLY, PAYDAY, TREND, WEEK
 from ml.forecasting.daily.components import ADDITIVE, CLOSED
 from ml.forecasting.daily.hierarchy import KEYS, Hierarchy
 from ml.forecasting.daily.pictures import WEEKDAYS
@@ -127,7 +127,7 @@ def explain(source: str | None, as_of: date, level: str, node: str | None, out: 
         if node is None and len(known) > 1:
             return {"level": name, "nodes": list(known)}
         label = next(iter(known)) if node is None else choose(node, known, name)
-        told = found.explained(label, name, dict(zip(keys, known[label], strict=True)))
+        told = found.explained(name, dict(zip(keys, known[label], strict=True)))
     if out is not None:
         pictures.write(pictures.of_node(told), out)
     return {"level": name, "node": label, "release": release.id, "words": reading(told), "path": out and str(out)}
@@ -136,7 +136,7 @@ def explain(source: str | None, as_of: date, level: str, node: str | None, out: 
 def choose(asked: str, known: Mapping[str, tuple[str, ...]], level: str) -> str:
     """The label of the node a person means: its label, or all of its keys. Raises ConfigurationError."""
     wanted = tuple(part.strip() for part in asked.split(","))
-    found = [label for label, keys in known.items() if wanted in (keys, tuple(label.split(",")))]
+    found = [label for label, keys in known.items() if asked == label or wanted in (keys, tuple(label.split(",")))]
     if found:
         return found[0]
     near = difflib.get_close_matches(",".join(wanted), known, n=3, cutoff=0.4)
@@ -184,7 +184,7 @@ class Facts:
         chosen = short if len(set(short)) == len(rows) else rows
         return {",".join(map(str, label)): row for label, row in zip(chosen, rows, strict=True)}
 
-    def explained(self, label: str, level: str, keys: Mapping[str, str]) -> Explained:
+    def explained(self, level: str, keys: Mapping[str, str]) -> Explained:
         forecast = self.connection.execute(
             f"""
             select date::timestamp as date, mean, q10, q90 from '{self.forecasts}'
@@ -260,14 +260,15 @@ class Facts:
             """,
             [level, *keys.values()],
         ).df()
-        return {
-            str(model): Taken(
-                str(model),
-                factor := bool((rows["unit"] == "factor").any()),
-                rows.pivot(index="date", columns="component", values="value").fillna(1.0 if factor else 0.0),
-            )
-            for model, rows in parts.groupby("model", sort=True)
-        }, keys
+        return {str(model): _taken(str(model), rows) for model, rows in parts.groupby("model", sort=True)}, keys
+
+
+def _taken(model: str, rows: pd.DataFrame) -> Taken:
+    factor = bool((rows["unit"] == "factor").any())
+    wide = rows.pivot(index="date", columns="component", values="value")
+    # A node that never sold has no week: a part without any effect has no row.
+    wide = wide.reindex(columns=sorted({*map(str, wide), WEEK, MONTHLY}))
+    return Taken(model, factor, wide.fillna(1.0 if factor else 0.0))
 
 
 def _snapshot(space: Workspace, release: Release) -> Snapshot:

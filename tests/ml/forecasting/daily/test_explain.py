@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from matplotlib.image import imread
 
@@ -83,6 +84,15 @@ def test_a_product_is_explained_by_itself_and_by_the_parts_of_the_node_it_belong
     explain(None, AS_OF, "total", None, tmp_path / "t.png")
     # A product has its prices between its sales and the parts.
     assert imread(tmp_path / "p.png").shape[0] > imread(tmp_path / "t.png").shape[0]
+
+
+def test_a_node_of_which_nothing_but_a_trend_is_known_is_explained_all_the_same(
+    corner: Workspace, waves: DailyPanel, parts: pa.Table, tmp_path: Path
+) -> None:
+    release_of(corner, AS_OF, waves, HORIZON, parts.filter(pc.equal(parts["component"], "trend")))
+    told = " ".join(explain(None, AS_OF, "total", None, tmp_path / "why.png")["words"])
+    assert "No event in the days ahead." in told
+    assert (tmp_path / "why.png").is_file()
 
 
 def test_without_a_node_those_of_the_level_are_listed(corner: Workspace) -> None:
