@@ -41,6 +41,11 @@ def history() -> NodeHistory:
     return history_of(np.random.default_rng(2).poisson(np.stack([rate, np.full(DAYS, 0.7)])).astype(float))
 
 
+@pytest.fixture(scope="module")
+def prophets(history: NodeHistory) -> components.Parts:
+    return by_prophet(history, HORIZON, BEGIN)
+
+
 def whole_of(split: components.Parts) -> np.ndarray:
     parts = np.stack(list(split.parts.values()))
     return np.where(split.dense[:, None], parts.prod(axis=0), parts.sum(axis=0))
@@ -54,11 +59,11 @@ def test_parts_of_the_additive_model_give_its_forecast(history: NodeHistory) -> 
     np.testing.assert_allclose(whole_of(split), split.whole, atol=1e-9)
 
 
-def test_parts_of_prophet_give_what_prophet_says(history: NodeHistory) -> None:
-    split = by_prophet(history, HORIZON, BEGIN)
+def test_parts_of_prophet_give_what_prophet_says(history: NodeHistory, prophets: components.Parts) -> None:
+    split = prophets
     np.testing.assert_allclose(whole_of(split), split.whole, atol=1e-9)
     target = additive.target_of(history.units, *history.calendar(HORIZON)).values
-    alone = ProphetModel().fit(NodeHistory(target, history.days, history.places, history.events), np.arange(2))
+    alone = ProphetModel().fit(NodeHistory(target, history.days, history.places, history.events), np.arange(1))
     # On New Year Prophet would have sold.
     is_open = split.parts[components.CLOSED][0, -HORIZON:] == 1
     assert is_open.sum() == HORIZON - 1
@@ -66,8 +71,8 @@ def test_parts_of_prophet_give_what_prophet_says(history: NodeHistory) -> None:
     np.testing.assert_allclose(split.whole[0, -HORIZON:][is_open], said[is_open], rtol=1e-6)
 
 
-def test_each_part_is_what_it_is_called(history: NodeHistory) -> None:
-    for split in (taken_apart(history, HORIZON, BEGIN), by_prophet(history, HORIZON, BEGIN)):
+def test_each_part_is_what_it_is_called(history: NodeHistory, prophets: components.Parts) -> None:
+    for split in (taken_apart(history, HORIZON, BEGIN), prophets):
         dense = {name: part[0] for name, part in split.parts.items()}
         week = dense[WEEK][:7] / dense[WEEK][0]
         np.testing.assert_allclose(week[5], 1.5, rtol=0.05)

@@ -95,15 +95,9 @@ def test_a_node_of_which_nothing_but_a_trend_is_known_is_explained_all_the_same(
     assert (tmp_path / "why.png").is_file()
 
 
-def test_without_a_node_those_of_the_level_are_listed(corner: Workspace) -> None:
+def test_a_node_is_found_by_its_name_or_all_of_its_keys_and_near_names_are_told(corner: Workspace) -> None:
     assert explain(None, AS_OF, "subcategory_region", None, None)["nodes"][:3] == ["s0,north", "s0,south", "s2,north"]
-
-
-def test_a_node_may_be_named_with_all_of_its_keys(corner: Workspace) -> None:
     assert explain(None, AS_OF, "subcategory_region", "c1, s1, north", None)["node"] == "s1,north"
-
-
-def test_an_unknown_node_is_refused_with_near_names_and_how_to_list_them(corner: Workspace) -> None:
     with pytest.raises(ConfigurationError, match=r"no node 's1,nord'. Did you mean s1,north .*without --node lists"):
         explain(None, AS_OF, "subcategory_region", "s1,nord", None)
 
