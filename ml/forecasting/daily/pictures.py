@@ -47,13 +47,15 @@ def of_node(told: "Explained") -> "Figure":
     rows = (3.0, 0.9, 1.9, 1.9) if told.prices is not None else (3.0, 1.9, 1.9)
     figure = Figure(figsize=(11, 1.35 * sum(rows)), layout="constrained")
     grid = figure.add_gridspec(len(rows), 3, height_ratios=rows)
-    figure.suptitle(f"{told.name}: forecast made on {told.as_of:%-d %B %Y}", fontsize=13, color=INK, x=0.01, ha="left")
+    figure.suptitle(
+        f"{_literal(told.name)}: forecast made on {told.as_of:%-d %B %Y}", fontsize=13, color=INK, x=0.01, ha="left"
+    )
     main = figure.add_subplot(grid[0, :])
     _draw_forecast(main, told)
     if told.prices is not None:
         _draw_prices(figure.add_subplot(grid[1, :], sharex=main), told)
     below = len(rows) - 2
-    _draw_trend(figure.add_subplot(grid[below, :2]), told, f"Trend{told.of_node}, units a day")
+    _draw_trend(figure.add_subplot(grid[below, :2]), told, f"Trend{_literal(told.of_node)}, units a day")
     _draw_year(figure.add_subplot(grid[below, 2]), told)
     _draw_week(figure.add_subplot(grid[below + 1, 0]), told)
     _draw_month(figure.add_subplot(grid[below + 1, 1]), told)
@@ -66,14 +68,14 @@ def of_changes(changed: "Changed") -> "Figure":
     from matplotlib.figure import Figure
 
     rows = [*changed.children[:MOST_BARS]]
-    names = [row["name"] for row in rows]
+    names = [_literal(row["name"]) for row in rows]
     drawn = [(float(row["difference"]), float(row["surprise"])) for row in rows]
     if len(changed.children) > MOST_BARS:
         names.append(f"{len(changed.children) - MOST_BARS} others")
         rest = changed.children[MOST_BARS:]
         drawn.append((float(sum(r["difference"] for r in rest)), float(sum(r["surprise"] for r in rest))))
     figure = Figure(figsize=(11, 1.7 + 0.3 * len(names)), layout="constrained")
-    figure.suptitle("\n".join(changed.words), fontsize=11, color=INK, x=0.01, ha="left")
+    figure.suptitle(_literal("\n".join(changed.words)), fontsize=11, color=INK, x=0.01, ha="left")
     of_forecast, of_sales = figure.subplots(1, 2, sharey=True)
     meanwhile = changed.since + timedelta(days=1)
     for axes, column, title in (
@@ -111,7 +113,7 @@ def _draw_forecast(axes: Any, told: "Explained") -> None:
         top = not (near and top)
         last, told_already = day, names
         axes.annotate(
-            names,
+            _literal(names),
             (day, 0.99 if top else 0.01),
             xycoords=("data", "axes fraction"),
             xytext=(2, 0),
@@ -206,11 +208,17 @@ def _draw_events(axes: Any, told: "Explained") -> None:
     values = [float(parts.relative(event.value)) for event in events]
     colours = [BLUE if event.coming is not None else GREY for event in events]
     axes.barh(places, values, color=colours, height=0.65)
-    names = [event.name if event.coming is None else f"{event.name} ({event.coming:%-d %b})" for event in events]
+    days = ["" if event.coming is None else f" ({event.coming:%-d %b})" for event in events]
+    names = [_literal(event.name) + day for event, day in zip(events, days, strict=True)]
     axes.set_yticks(places, names, fontsize=7)
     axes.set_ylim(MOST_EVENTS - 0.5, -0.5)
     axes.axvline(0, color=INK, linewidth=0.8)
     _plain(axes, f"Events, {parts.effect_unit} (blue: ahead)")
+
+
+def _literal(text: str) -> str:
+    """Two dollars are a price, not a formula."""
+    return text.replace("$", r"\$")
 
 
 def _plain(axes: Any, title: str) -> None:

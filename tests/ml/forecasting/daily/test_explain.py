@@ -32,6 +32,8 @@ def waves() -> DailyPanel:
     rate = rate * 1.01 ** (time / 30.4)
     rate[:, FAIRS[:-1]] *= 2
     events = [(FIRST + timedelta(days=day), "*", "Fair", "holiday") for day in FAIRS]
+    # Not a formula.
+    events.append((FIRST + timedelta(days=700), "*", "$1_{ to 2$", "campaign"))
     return make_panel(6, units=np.random.default_rng(5).poisson(rate), events=events)
 
 
