@@ -22,6 +22,7 @@ LEAST_YEARS = 2
 CLOSED = 0.1
 """A day that sells less than this share of what is usual was closed: nothing is learned of its demand."""
 USUAL_DAYS = 181
+USUAL_STEP = 28
 DENSE = 5.0
 """Units a day below which the logarithm would say more about luck than about demand."""
 
@@ -100,7 +101,7 @@ def target_of(units: Floats, place: NDArray[np.int64], calendar: Calendar) -> Ta
     """What is fitted of `units` [node, day]."""
     usual = _usual(units)
     closed = units < CLOSED * usual
-    dense = (np.nanquantile(np.where(closed, np.nan, units)[:, -USUAL_DAYS:], 0.05, axis=1) >= DENSE)[:, None]
+    dense = (_low(units[:, -USUAL_DAYS:], closed[:, -USUAL_DAYS:]) >= DENSE)[:, None]
     scale = np.maximum(usual[:, -1:], 1e-9)
     values = np.where(dense, np.log(np.maximum(units, 1.0)), units / scale)
     values = _bridged(np.where(closed & dense, np.nan, values))
@@ -175,16 +176,39 @@ def fit(target: Floats, design: Design, recipe: Recipe) -> tuple[Floats, Floats]
 
 
 def _usual(units: Floats) -> Floats:
-    """[node, day] median of the half year before each day; of the first days, the first median there is."""
-    rolled = pd.DataFrame(units.T).rolling(USUAL_DAYS, min_periods=min(28, units.shape[1])).median()
-    return rolled.bfill().to_numpy().T
+    """[node, day] median of the half year before the end of each four weeks, counted back from the last day."""
+    days = units.shape[1]
+    result = np.empty(units.shape)
+    # A rolling median of each day says hardly more, and took nine tenths of the time of a forecast.
+    for end in range(days, 0, -USUAL_STEP):
+        known = max(end, min(USUAL_STEP, days))
+        result[:, max(0, end - USUAL_STEP) : end] = np.median(
+            units[:, max(0, known - USUAL_DAYS) : known], axis=1, keepdims=True
+        )
+    return result
+
+
+def _low(units: Floats, closed: NDArray[np.bool_]) -> Floats:
+    """[node] the 5 % quantile of the days that were not closed, 0 of none; nanquantile goes node by node."""
+    ordered = np.where(closed, np.inf, units)
+    ordered[closed.all(axis=1)] = 0.0
+    ordered.sort(axis=1)
+    last = np.maximum((~closed).sum(axis=1) - 1, 0)
+    position = 0.05 * last
+    below = position.astype(np.int64)
+    node = np.arange(len(units))
+    low, high = ordered[node, below], ordered[node, np.minimum(below + 1, last)]
+    result: Floats = low + (position - below) * (high - low)
+    return result
 
 
 def _bridged(target: Floats) -> Floats:
     """Gaps are bridged by straight lines."""
-    if not np.isnan(target).any():
-        return target
-    return pd.DataFrame(target.T).interpolate(limit_direction="both").to_numpy().T
+    gaps = np.isnan(target).any(axis=1)
+    if gaps.any():
+        target = target.copy()
+        target[gaps] = pd.DataFrame(target[gaps].T).interpolate(limit_direction="both").to_numpy().T
+    return target
 
 
 def _always_closed(
