@@ -2,7 +2,7 @@
 
 Two models that can be taken apart say it: the additive one, which is one of the views that forecast, and Prophet,
 which asks the same question of the nodes people look at most and forecasts nothing here. Where the parts do not give
-the whole, a person is told a reason that is none; so they always do, and the trend carries what is left.
+the whole, a person is told a reason that is none; so they always do.
 """
 
 from dataclasses import dataclass, replace
@@ -25,7 +25,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ADDITIVE, PROPHET = "additive", "prophet"
-CLOSED = "closed"
+CLOSED, FLOOR = "closed", "floor"
+"""What makes a closed day nothing, and what keeps units from being less than nothing."""
 MOST_NODES = 200
 """Nodes whose parts are kept; what lies below is explained by the node it belongs to."""
 MOST_PROPHETS = 40
@@ -40,7 +41,8 @@ class Parts:
     """A model taken apart: units [node, day] of the `whole`, and [node, day] of each part by name.
 
     The trend is in units. Where a node is `dense` [node], every other part is a factor (1: no effect) and the whole is
-    their product; elsewhere every part is in units and the whole is their sum.
+    their product; elsewhere every part is in units and the whole is their sum. The trend of a dense node carries what
+    the mean of several products adds to the product of their means.
     """
 
     whole: Floats
@@ -80,7 +82,7 @@ def taken_apart(history: NodeHistory, horizon: int, begin: int) -> Parts:
     target = additive.target_of(history.units, place, known)
     shape = (len(place), len(known.days) - begin)
     ahead = np.arange(begin, len(known.days)) >= len(history.days)
-    whole = np.zeros(shape)
+    whole, total = np.zeros(shape), np.zeros(shape)
     parts: dict[str, Floats] = {}
     for recipe in RECIPES:
         fitted = np.zeros(shape)
@@ -95,7 +97,8 @@ def taken_apart(history: NodeHistory, horizon: int, begin: int) -> Parts:
                 usual = coefficients[of_part].mean(axis=0)[:, None] if name == WEEK else 0.0
                 parts.setdefault(str(name), np.zeros(shape))[rows] += (said - usual) / len(RECIPES)
         whole += target.units(fitted) / len(RECIPES)
-    return _split(whole, parts, target, begin)
+        total += fitted / len(RECIPES)
+    return _split(whole, total, parts, target, begin)
 
 
 def by_prophet(history: NodeHistory, horizon: int, begin: int) -> Parts:
@@ -114,7 +117,9 @@ def by_prophet(history: NodeHistory, horizon: int, begin: int) -> Parts:
         name: np.stack([node.get(name, np.zeros(len(days))) for node in said])
         for name in sorted({name for node in said for name in node})
     }
-    return _split(target.units(sum(parts.values(), np.zeros((len(place), len(days))))), parts, target, begin)
+    total = sum(parts.values(), np.zeros((len(place), len(days))))
+    parts.pop(TREND)
+    return _split(target.units(total), total, parts, target, begin)
 
 
 def _parts_of(model: Any, days: pd.DataFrame, events: pd.DataFrame) -> dict[str, Floats]:
@@ -138,20 +143,21 @@ def _looked_at(panel: DailyPanel, nodes: Nodes) -> Ints:
     return order
 
 
-def _split(whole: Floats, fitted: dict[str, Floats], target: Target, begin: int) -> Parts:
-    """Fitted values of each part as factors or units; the trend is what the others leave of the whole."""
+def _split(whole: Floats, total: Floats, fitted: dict[str, Floats], target: Target, begin: int) -> Parts:
+    """Fitted values of each part but the trend, which is what they leave of their `total`, as factors or units."""
     dense, parts = target.dense, {}
     factors, sums = np.ones(whole.shape), np.zeros(whole.shape)
     for name, part in fitted.items():
-        if name != TREND:
-            parts[name] = np.where(dense, np.exp(np.where(dense, part, 0.0)), part * target.scale)
-            factors *= np.where(dense, parts[name], 1.0)
-            sums += np.where(dense, 0.0, parts[name])
+        parts[name] = np.where(dense, np.exp(np.where(dense, part, 0.0)), part * target.scale)
+        factors *= np.where(dense, parts[name], 1.0)
+        sums += np.where(dense, 0.0, parts[name])
+    unbound = total * target.scale
+    trend = np.where(dense, whole / factors, unbound - sums)
+    floor = np.where(dense, 1.0, whole - unbound)
     shut = np.zeros(whole.shape, dtype=bool)
     shut[:, target.values.shape[1] - begin :] = target.shut
-    trend = np.where(dense, whole / factors, whole - sums)
     closed = np.where(shut, np.where(dense, 0.0, -whole), np.where(dense, 1.0, 0.0))
-    return Parts(np.where(shut, 0.0, whole), {TREND: trend} | parts | {CLOSED: closed}, dense[:, 0])
+    return Parts(np.where(shut, 0.0, whole), {TREND: trend} | parts | {FLOOR: floor, CLOSED: closed}, dense[:, 0])
 
 
 def _table(keys: pd.DataFrame, days: NDArray[Any], model: str, split: Parts) -> pa.Table:

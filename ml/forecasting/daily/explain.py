@@ -320,7 +320,7 @@ def _levels(told: Explained) -> list[str]:
     days, total = len(told.forecast), told.forecast["mean"].sum()
     now = told.sold.iloc[-28:].mean() if len(told.sold) else 0.0
     said = f"{told.name} sold {now:,.1f} units a day over the last 28 days"
-    ahead = f"The forecast is {total:,.0f} units over the next {days} days, {total / days:,.1f} a day"
+    ahead = f"The forecast is {total:,.{int(total < 100)}f} units over the next {days} days, {total / days:,.1f} a day"
     year_ago = told.sold.iloc[-28 - YEAR_BACK : -YEAR_BACK] if len(told.sold) >= 28 + YEAR_BACK else told.sold.iloc[:0]
     same = told.sold.reindex(told.forecast["date"] - pd.Timedelta(days=YEAR_BACK)).sum()
     if year_ago.sum() > 0 and same > 0:

@@ -82,6 +82,9 @@ def test_each_part_is_what_it_is_called(history: NodeHistory, prophets: componen
         assert dense[f"{EVENT}Fair"].argmax() in (100 - BEGIN, 465 - BEGIN, DAYS + 5 - BEGIN)
         assert abs(dense[PAYDAY] - 1).max() < 0.1
         np.testing.assert_allclose(dense[TREND], 80, rtol=0.15)
+        # What is cut off at nothing is no trend.
+        np.testing.assert_allclose(split.parts[TREND][1], 0.7, rtol=0.3)
+        assert (split.parts[components.FLOOR][1] >= -1e-9).all()
 
 
 def test_a_day_that_was_closed_each_time_before_has_a_part_that_closes_it(history: NodeHistory) -> None:
