@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 
 from ml.forecasting.daily import engine, evaluate, intervals
+from ml.forecasting.daily.checks import check
 from ml.forecasting.daily.components import PROPHET, components
 from ml.forecasting.daily.evaluate import Floats, Pair, Tested
 from ml.forecasting.daily.hierarchy import KEYS
@@ -163,6 +164,7 @@ def refresh(panel: DailyPanel, horizon: int, method: Method, standing: pd.DataFr
             "failed": dict(final.failed),
         },
         warnings=(
+            *check(panel, horizon),
             *(f"{count} nodes have no usable forecast of {name}: others served" for name, count in unusable.items()),
             *(
                 f"category {name} has no forecast of today's facts ({why}): its {_count(panel, name)} series stand on "

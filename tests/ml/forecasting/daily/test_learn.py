@@ -15,6 +15,7 @@ from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Registry
 
 Make = Callable[..., DailyPanel]
+FAIR = [("2022-01-17", "*", "fair", "holiday")]
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def known() -> dict[str, Learned]:
 @pytest.fixture
 def trained(known: dict[str, Learned], panel: Make, quick: None) -> Learned:
     if not known:
-        known["trained"] = learn.train(panel(), 14)
+        known["trained"] = learn.train(panel(events=FAIR), 14)
     return known["trained"]
 
 
@@ -34,10 +35,14 @@ def test_a_refresh_by_the_method_read_from_a_release_is_the_forecast_that_was_tr
 ) -> None:
     registry = Registry(Workspace(shared_mlflow(), "corner"))
     release = registry.release("daily", date(2022, 7, 21), "snapshot", {}, trained.metrics, trained.tables, {})
-    again = learn.refresh(panel(), 14, Method.read(release))
+    again = learn.refresh(panel(events=FAIR), 14, Method.read(release))
     assert again.tables["forecasts"].equals(trained.tables["forecasts"])
     assert again.tables["offsets"].equals(trained.tables["offsets"])
     assert not again.metrics
+
+
+def test_what_is_odd_in_the_facts_is_told(trained: Learned) -> None:
+    assert [w for w in trained.warnings if w.startswith("The calendar ends on 2022-01-17, the forecast on 2022-08-04")]
 
 
 def test_the_back_test_has_every_level_with_what_came_beside_what_was_said(trained: Learned, panel: Make) -> None:
