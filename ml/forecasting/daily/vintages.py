@@ -152,37 +152,36 @@ def _facts(space: Workspace, snapshot: Snapshot) -> Iterator[duckdb.DuckDBPyConn
         connection.execute(f"set temp_directory = '{space.scratch}'")
         for table in ("fct_product_day", "fct_stock_out", "dim_product", "dim_region"):
             connection.execute(f"create view {table} as from '{snapshot.glob(table)}'")
-        wanted = _wanted(snapshot) if connection.execute("from fct_stock_out limit 1").fetchall() else None
-        if wanted is None:
-            connection.execute(
-                "create view came as select product_id, region, date, units::double as units from fct_product_day"
-            )
-        else:
-            connection.register("wanted", wanted)
+        out = "select 1 from fct_stock_out semi join fct_product_day using (product_id, region) limit 1"
+        if connection.execute(out).fetchall():
+            connection.register("estimate", _wanted(snapshot))
             connection.execute(
                 """
+                create temp table wanted as select * replace (date::date as date) from estimate;
                 create view came as
-                select product_id, region, date, units from wanted
+                from wanted
                 union all
                 select product_id, region, date, units::double
                 from fct_product_day anti join wanted using (product_id, region, date)
                 """
             )
+        else:
+            connection.execute(
+                "create view came as select product_id, region, date, units::double as units from fct_product_day"
+            )
         yield connection
 
 
-def _wanted(snapshot: Snapshot) -> pd.DataFrame | None:
+def _wanted(snapshot: Snapshot) -> pd.DataFrame:
     """What was wanted of products on days their stock ran out."""
     shop = panel.load(snapshot)
-    if shop.out is None:
-        return None
-    series, day = np.nonzero(shop.out)
+    series, day = np.nonzero(np.zeros_like(shop.units, dtype=bool) if shop.out is None else shop.out)
     keys = shop.hierarchy.keys
     return pd.DataFrame(
         {
             "product_id": keys["product_id"].to_numpy()[series],
             "region": keys["region"].to_numpy()[series],
-            "date": shop.days[day].date,
+            "date": shop.days[day],
             "units": shop.units[series, day].astype(float),
         }
     )

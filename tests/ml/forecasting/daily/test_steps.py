@@ -53,9 +53,10 @@ def instant(monkeypatch: pytest.MonkeyPatch, known: dict[str, Learned]) -> None:
     train, refresh, choose = steps.train, steps.refresh, learn.choose
 
     def remembered(function: Callable[..., Learned], panel: DailyPanel, *others: Any) -> Learned:
-        if learn.choose is not choose or engine.trees.forecast is not of_series:
+        if engine.trees.forecast is not of_series:
             return function(panel, *others)
-        asked = hashlib.sha256(pickle.dumps((function.__name__, panel.units, panel.hierarchy.keys, others))).hexdigest()
+        told = (function.__name__, panel.units, panel.hierarchy.keys, others, learn.choose is choose)
+        asked = hashlib.sha256(pickle.dumps(told)).hexdigest()
         if asked not in known:
             known[asked] = function(panel, *others)
         return known[asked]
