@@ -19,7 +19,7 @@ from coldframe.settings import get_settings
 from ml.forecasting.daily import additive, calendar, trees
 from ml.forecasting.daily.features import Series, cumulated, ranked
 from ml.forecasting.daily.hierarchy import Ints, summing
-from ml.forecasting.daily.methods import DEFAULT, METHODS, Blend, share_out
+from ml.forecasting.daily.methods import DEFAULT, METHODS, RECENT, Blend, share_out
 from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 from ml.forecasting.daily.trees import Trees
@@ -79,7 +79,8 @@ class NodeViews:
 class Views:
     """What all models see: `of_nodes`, and units [series, day ahead] of `products` with the route each one took.
 
-    `most` is the highest day each series ever had, `last_week` its last seven days repeated.
+    `most` is the highest day each series ever had, `last_week` its last seven days repeated, `recent` the mean of each
+    weekday of the last four weeks.
     """
 
     of_nodes: NodeViews
@@ -87,6 +88,7 @@ class Views:
     route: NDArray[np.str_]
     most: Floats
     last_week: Floats
+    recent: Floats
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def forecast(history: DailyPanel, horizon: int, method: str = DEFAULT, standing:
 def look(history: DailyPanel, horizon: int) -> Views:
     """What every model sees of the `horizon` days after `history`. Raises BadInputError for fewer than 84 days."""
     span = _span(history, horizon)
-    nodes = Nodes.of(history.hierarchy)
+    nodes = _nodes(history)
     with ThreadPoolExecutor(min(2, get_settings().threads)) as pool:
         of_nodes = pool.submit(_look_at_nodes, history, nodes, span)
         of_products = pool.submit(_products, history, nodes.coarse, span)
@@ -127,6 +129,7 @@ def look(history: DailyPanel, horizon: int) -> Views:
         route=route,
         most=np.nanmax(history.units, axis=1, initial=0.0).astype(float),
         last_week=seasonal_naive(history, horizon),
+        recent=_repeated(np.nan_to_num(history.units[:, -28:]).reshape(-1, 4, 7).mean(axis=1), horizon),
     )
 
 
@@ -135,14 +138,15 @@ def look_at_nodes(history: DailyPanel, horizon: int) -> NodeViews:
 
     Raises BadInputError for a history of fewer than 84 days.
     """
-    return _look_at_nodes(history, Nodes.of(history.hierarchy), _span(history, horizon))
+    return _look_at_nodes(history, _nodes(history), _span(history, horizon))
 
 
 def combine(views: Views, history: DailyPanel, blend: Blend, standing: Floats | None = None) -> DailyForecast:
     """One forecast of every bottom series by a method; categories that came out unusable stand on `standing`."""
-    joint = blend.totals(views.of_nodes, views.products)
+    products = views.recent if blend.views == (RECENT,) else views.products
+    joint = blend.totals(views.of_nodes, products)
     nodes = blend.nodes(views.of_nodes)
-    units = joint[nodes.of_series] if nodes.products else share_out(joint, views.products, nodes.of_series)
+    units = joint[nodes.of_series] if nodes.products else share_out(joint, products, nodes.of_series)
     most = CAP * views.most[:, None]
     capped = int((units > most).sum())
     units = np.minimum(units, most)
@@ -165,6 +169,11 @@ def routes(history: DailyPanel) -> NDArray[np.str_]:
     young = len(history.days) - history.first_day < YOUNG
     begun = history.first_day < len(history.days)
     return np.select([begun & young, sold >= LEAST_UNITS, sold > 0], ["trees", "trees", "tail"], "dormant")
+
+
+def _nodes(history: DailyPanel) -> Nodes:
+    recent = history.units[:, -QUARTER:]
+    return Nodes.of(history.hierarchy, float(np.nansum(recent)) / recent.shape[1])
 
 
 def _failed(views: Views, units: Floats, history: DailyPanel) -> dict[str, str]:
@@ -260,6 +269,7 @@ def _products(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> tupl
         product_sums=cumulated(summing(product) @ known),
         prices=history.prices,
         listed=None if history.prices is None else np.arange(len(keys)),
+        out=history.out,
     )
     units = np.zeros((len(keys), horizon))
     modelled = np.flatnonzero(route == "trees")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.forecasting.censoring import Mask
 from ml.forecasting.daily.calendar import Calendar
 from ml.forecasting.daily.panel import PriceList
 
@@ -48,6 +49,7 @@ class Series:
     product_sums: Floats | None = None
     prices: PriceList | None = None
     listed: Ints | None = None
+    out: Mask | None = None
 
     def only(self, which: Ints) -> "Series":
         """These series alone; groups and products stay sums over all."""
@@ -62,6 +64,7 @@ class Series:
             place=self.place[which],
             product=None if self.product is None else self.product[which],
             listed=None if self.listed is None else self.listed[which],
+            out=None if self.out is None else self.out[which],
         )
 
     @cached_property
@@ -77,6 +80,11 @@ class Series:
     def selling(self) -> NDArray[np.int32]:
         """[series, day + 1] days with a sale before each day."""
         return _counted(np.nan_to_num(self.units) > 0)
+
+    @cached_property
+    def without_stock(self) -> NDArray[np.int32] | None:
+        """[series, day + 1] days that ended out of stock before each day."""
+        return None if self.out is None else _counted(self.out)
 
     def known(self, day: int | Ints) -> Ints:
         """Days on offer before `day`, [series]."""
@@ -105,6 +113,8 @@ class State:
             columns[f"zero_{days}"] = 1 - _share(_window(series.selling, origin, days), known[days])
         columns["known"] = np.minimum(series.known(origin), 800)
         columns["idle"] = self._idle()
+        if series.without_stock is not None:
+            columns["out_28"] = _share(_window(series.without_stock, origin, 28), known[28])
         for lag in (1, 2, 3):
             columns[f"lag_{lag}"] = series.units[:, origin - lag] / scale
         columns["log_scale"] = np.log(scale)

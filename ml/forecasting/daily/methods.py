@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ml.forecasting.daily.engine import NodeViews
 
 Floats = NDArray[Any]
+RECENT = "recent"
 GAIN = 0.02
 """Share of the default's WRMSSE another method must save: below it the choice is luck."""
 
@@ -29,8 +30,10 @@ class Blend:
 
     `wls`: weighted least squares over all nodes (Athanasopoulos et al. 2017, "Forecasting with temporal hierarchies",
     structural scaling). `middle_out`: the finest nodes as they are. `top_down`: the total, shared as the finest nodes
-    are forecast to (forecast proportions, Athanasopoulos et al. 2009). `bottom_up`: what the products sum up to.
-    `fine`: products are nodes themselves, where the shop is small enough; what trees see of them is their own forecast.
+    are forecast to (forecast proportions, Athanasopoulos et al. 2009). `bottom_up`: what the products sum up to. The
+    view `recent`, of products alone, is the mean of each weekday of the last four weeks: hard to beat where nothing can
+    be learned. `fine`: products are nodes themselves, where the shop is small enough; what trees see of them is their
+    own forecast.
     """
 
     reconciliation: str
@@ -79,6 +82,7 @@ METHODS: Mapping[str, Blend] = {
     "both_top_down": Blend("top_down"),
     "bottom_up": Blend("bottom_up"),
     "both_fine_wls": Blend("wls", fine=True),
+    "recent_bottom_up": Blend("bottom_up", (RECENT,)),
 }
 
 

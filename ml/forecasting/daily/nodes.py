@@ -15,22 +15,29 @@ from ml.forecasting.daily.hierarchy import Hierarchy, Ints, Matrix
 
 MOST_NODES = 1_500
 """Nodes of the finest level that is modelled by itself."""
+LEAST_SOLD = 2.0
+"""Units a day that its nodes must sell on average: of sparser ones the additive model and trees learn mostly zeros."""
 
 
 @dataclass(frozen=True)
 class Nodes:
     """`joint` is the finest level, and every node is a sum of nodes of it. `levels` has the levels, coarsest first.
 
-    Without `products` the finest level of at most MOST_NODES nodes is meant that is none of products or merchants.
+    Without `products` the finest level of at most `most` nodes is meant that is none of products or merchants.
     """
 
     hierarchy: Hierarchy
+    most: int = MOST_NODES
     products: bool = False
 
     @classmethod
-    def of(cls, hierarchy: Hierarchy) -> "Nodes":
-        """Every series of a small shop, else without products."""
-        return cls(hierarchy, products=len(hierarchy.keys) <= MOST_NODES)
+    def of(cls, hierarchy: Hierarchy, sold: float) -> "Nodes":
+        """Nodes of a shop that sells `sold` units a day; all series of a small one, else without products."""
+        return cls(
+            hierarchy,
+            most=int(min(MOST_NODES, max(sold / LEAST_SOLD, 1))),
+            products=len(hierarchy.keys) <= MOST_NODES,
+        )
 
     @cached_property
     def coarse(self) -> "Nodes":
@@ -46,7 +53,7 @@ class Nodes:
             for level in self.hierarchy.levels
             if "product" not in level and "merchant" not in level
         }
-        return max((size, level) for level, size in sizes.items() if size <= MOST_NODES)[1]
+        return max((size, level) for level, size in sizes.items() if size <= self.most)[1]
 
     @cached_property
     def of_series(self) -> Ints:

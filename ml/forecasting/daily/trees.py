@@ -104,6 +104,8 @@ def _training(series: Series, value: Floats, horizon: int, trees: Trees) -> tupl
         state = State(series, origin)
         actual = series.units[which, origin + ahead - 1]
         kept = np.isfinite(actual)
+        if series.out is not None:
+            kept &= ~series.out[which, origin + ahead - 1]
         which, ahead, actual = which[kept], ahead[kept], actual[kept]
         features, names = state.rows(which, ahead)
         parts.append((features, actual / state.scale[which], state.scale[which] * value[which]))

@@ -93,7 +93,7 @@ def test_a_category_no_model_can_see_stands_on_the_forecast_before_and_the_other
     panel: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop = panel()
-    nodes = Nodes.of(shop.hierarchy)
+    nodes = Nodes.of(shop.hierarchy, 1e4)
     keys = shop.hierarchy.keys
     coarse = nodes.coarse
     in_coarse = np.flatnonzero(coarse.rows(coarse.joint))[int(coarse.of_series[keys["category"] == "c0"][0])]
@@ -128,3 +128,9 @@ def test_a_view_that_explodes_is_not_used(panel: Make, monkeypatch: pytest.Monke
     views = engine.look_at_nodes(shop, 7)
     assert views.unusable == {"additive": len(views.nodes.coarse.sums)}
     assert forecast(shop, 7).units.sum() < 2 * sober.units.sum()
+
+
+def test_where_nothing_can_be_learned_the_mean_of_the_last_weeks_is_a_method_too(panel: Make) -> None:
+    shop = panel()
+    weeks = shop.units[:, -28:].reshape(24, 4, 7).mean(axis=1)
+    np.testing.assert_allclose(forecast(shop, 7, "recent_bottom_up").units, weeks)

@@ -35,7 +35,7 @@ def test_shares_are_kept_when_a_node_gets_another_total() -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_gives_each_finest_node_a_total(panel: Make, name: str) -> None:
-    views = seen(Nodes.of(panel().hierarchy))
+    views = seen(Nodes.of(panel().hierarchy, 1e4))
     totals = METHODS[name].totals(views, np.ones((24, 5)))
     assert totals.shape == (METHODS[name].nodes(views).sums.shape[1], 5)
     assert (totals >= 0).all()
@@ -43,21 +43,28 @@ def test_every_method_gives_each_finest_node_a_total(panel: Make, name: str) -> 
 
 def test_products_are_nodes_of_a_small_shop_alone(panel: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     hierarchy = panel().hierarchy
-    assert Nodes.of(hierarchy).joint == "product_region"
-    assert set(available(Nodes.of(hierarchy))) == set(METHODS)
+    assert Nodes.of(hierarchy, 1e4).joint == "product_region"
+    assert set(available(Nodes.of(hierarchy, 1e4))) == set(METHODS)
     monkeypatch.setattr(nodes_of_a_shop, "MOST_NODES", 23)
-    assert Nodes.of(hierarchy).joint == "subcategory_region"
-    assert "both_fine_wls" not in available(Nodes.of(hierarchy))
+    assert Nodes.of(hierarchy, 1e4).joint == "subcategory_region"
+    assert "both_fine_wls" not in available(Nodes.of(hierarchy, 1e4))
+
+
+def test_nodes_that_hardly_sell_are_not_modelled_by_themselves(panel: Make) -> None:
+    hierarchy = panel().hierarchy
+    assert Nodes.of(hierarchy, sold=16.0).coarse.joint == "subcategory_region"
+    assert Nodes.of(hierarchy, sold=15.0).coarse.joint == "subcategory"
+    assert Nodes.of(hierarchy, sold=0.0).coarse.joint == "total"
 
 
 def test_without_products_the_nodes_are_the_same_ones_in_the_same_order(panel: Make) -> None:
-    nodes = Nodes.of(panel().hierarchy)
+    nodes = Nodes.of(panel().hierarchy, 1e4)
     units = panel().units
     np.testing.assert_array_equal(nodes.units(units)[nodes.in_coarse], nodes.coarse.units(units))
 
 
 def test_shared_from_the_top_the_total_is_the_one_that_was_forecast(panel: Make) -> None:
-    views = seen(Nodes.of(panel().hierarchy))
+    views = seen(Nodes.of(panel().hierarchy, 1e4))
     totals = METHODS["both_top_down"].totals(views, None)
     np.testing.assert_allclose(totals.sum(axis=0), np.mean([view[0] for view in views.views.values()], axis=0))
 
