@@ -76,3 +76,11 @@ def test_a_forecast_goes_on_beyond_the_calendar(panel: Make) -> None:
     ahead = engine.forecast(shop, 28).units
     assert np.isfinite(ahead).all()
     assert ahead.sum() == pytest.approx(shop.units[:, -28:].sum(), rel=0.35)
+
+
+def test_a_department_that_never_sold_teaches_the_others_nothing(panel: Make) -> None:
+    """Errors are weighed by what a unit brings in. Of nothing that was a thousand million, and trees learned zeros."""
+    shop = panel(days=120)
+    shop.units[shop.hierarchy.keys["subcategory"] == "s3"] = 0
+    nodes = engine.look_at_nodes(shop, 14)
+    assert nodes.views["trees"][0].sum() == pytest.approx(shop.units[:, -14:].sum(), rel=0.25)
