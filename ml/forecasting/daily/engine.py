@@ -30,8 +30,6 @@ QUARTER = 91
 LEAST_UNITS = 13
 """Units of the last 91 days below which a product is not modelled by itself."""
 YOUNG = 28
-LEAST_MEAN = 0.02
-"""Units a day below which a node counts as one that sells as much."""
 LEAST_DAYS = 84
 """Days of history below which there is nothing to learn from."""
 CAP = 5.0
@@ -216,9 +214,7 @@ def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) ->
         calendar=known,
     )
     of_trees = np.full((len(units), horizon), np.nan)
-    # Of a node that never sold, a unit would be worth more than all others together.
-    value = 1 / np.maximum(coarse.mean(axis=1), LEAST_MEAN)
-    of_trees[nodes.in_coarse] = trees.forecast(series, every, value, horizon, NODES)
+    of_trees[nodes.in_coarse] = trees.forecast(series, every, None, horizon, NODES)
     of_additive = additive.forecast(_always_there(units, nodes), place, known, horizon)
     if nodes.products:
         # What hardly sells, or began a month ago, has no trend of its own.

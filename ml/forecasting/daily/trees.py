@@ -34,9 +34,9 @@ class Trees:
     rate: float = 0.05
 
 
-def forecast(series: Series, which: Ints, value: Floats, horizon: int, trees: Trees) -> Floats:
+def forecast(series: Series, which: Ints, value: Floats | None, horizon: int, trees: Trees) -> Floats:
     """Units [row wanted, day ahead] of the series `which`. `value` is what a unit of each series brings in: errors are
-    weighed by it, because that is what they cost."""
+    weighed by it, because that is what they cost. Without it every series counts alike, whatever it sells."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
@@ -44,7 +44,7 @@ def forecast(series: Series, which: Ints, value: Floats, horizon: int, trees: Tr
     known = np.arange(len(series.units))
     if len(known) > MOST_SERIES:
         known = np.sort(np.random.default_rng(SEED).permutation(known)[:MOST_SERIES])
-    features, target, weight, names = _training(series.only(known), value[known], horizon, trees)
+    features, target, weight, names = _training(series.only(known), None if value is None else value[known], horizon, trees)
     # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
     empty = np.isnan(features).all(axis=0)
     features[:, empty] = 0.0
@@ -83,7 +83,7 @@ def origins(days: int) -> list[int]:
     return list(range(days - STEP, min(FIRST_ORIGIN, days // 2) - 1, -STEP))[:ORIGINS]
 
 
-def _training(series: Series, value: Floats, horizon: int, trees: Trees) -> tuple[Floats, Floats, Floats, list[str]]:
+def _training(series: Series, value: Floats | None, horizon: int, trees: Trees) -> tuple[Floats, Floats, Floats, list[str]]:
     days = series.units.shape[1]
     rng = np.random.default_rng(SEED)
     found = origins(days)
@@ -108,6 +108,7 @@ def _training(series: Series, value: Floats, horizon: int, trees: Trees) -> tupl
             kept &= ~series.out[which, origin + ahead - 1]
         which, ahead, actual = which[kept], ahead[kept], actual[kept]
         features, names = state.rows(which, ahead)
-        parts.append((features, actual / state.scale[which], state.scale[which] * value[which]))
+        weight = np.ones(len(which)) if value is None else state.scale[which] * value[which]
+        parts.append((features, actual / state.scale[which], weight))
     features, target, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     return features, target, weight / weight.mean(), names
