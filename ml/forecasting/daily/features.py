@@ -35,7 +35,7 @@ class Series:
     `group_sums` is [group, day + 1] units before each day of the groups whose season they are read from, `group` each
     series' own; `product_sums` and `product` likewise of products over all regions, None without any. `codes` are
     categories by name. `place` is the series' row of the calendar, whose days reach past the history; `listed` its row
-    of the price list.
+    of the price list. `out` says which days ended out of stock and teach nothing, None where none did.
     """
 
     units: Floats

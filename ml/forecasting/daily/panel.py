@@ -148,7 +148,11 @@ def _out(connection: duckdb.DuckDBPyConnection, units: Floats, days: pd.Datetime
         return None
     out = np.zeros(units.shape, dtype=bool)
     out[cells["i"], cells["day"]] = True
-    return out & np.isfinite(units)
+    on_offer = np.isfinite(units)
+    # Of a series never seen in stock nobody keeps the stock: what it sells is what is wanted.
+    in_stock: Mask = np.any(on_offer & ~out, axis=1, keepdims=True)
+    out &= on_offer & in_stock
+    return out if out.any() else None
 
 
 def _prices(

@@ -1,15 +1,16 @@
 """Features know what was known at the origin, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from ml.forecasting.daily import calendar
+from ml.forecasting.daily import calendar, engine
 from ml.forecasting.daily.features import MOST_CODES, Series, State, cumulated, ranked
 from ml.forecasting.daily.hierarchy import summing
 from ml.forecasting.daily.panel import DailyPanel, PriceList
-from ml.forecasting.daily.trees import origins
+from ml.forecasting.daily.trees import _training, origins
 
 
 def series_of(panel: DailyPanel, events: pd.DataFrame | None = None, prices: PriceList | None = None) -> Series:
@@ -92,6 +93,20 @@ def test_a_part_of_the_series_has_the_features_it_had_among_all(panel: Callable[
     np.testing.assert_array_equal(
         State(series.only(which), 200).rows(np.arange(3), ahead)[0], State(series, 200).rows(which, ahead)[0]
     )
+
+
+def test_a_day_out_of_stock_is_known_by_its_share_of_four_weeks_and_is_no_target(
+    panel: Callable[..., DailyPanel],
+) -> None:
+    units = panel(days=200).units
+    out = np.zeros(units.shape, dtype=bool)
+    out[0, 186:] = True
+    series = replace(series_of(panel(units=np.where(out, 1e6, units))), out=out)
+    assert column(State(series, 200), "out_28") == 0.5
+    assert column(State(series, 200), "out_28", which=1) == 0
+    assert "out_28" not in State(series_of(panel()), 200).columns
+    _, target, _, _ = _training(series, np.ones(len(units)), 14, engine.PRODUCTS)
+    assert target.max() < 100
 
 
 def test_codes_beyond_what_a_tree_can_tell_apart_share_one() -> None:

@@ -51,6 +51,18 @@ def test_days_out_of_stock_are_marked_and_hold_what_was_wanted(
     assert (loaded.days_out_of_stock(since=190), loaded.until(190).days_out_of_stock(since=0)) == (10, 4)
 
 
+def test_of_a_series_never_seen_in_stock_nobody_keeps_the_stock(
+    shop: Publish, wanted: DailyPanel, sold: DailyPanel
+) -> None:
+    assert sold.out is not None
+    untracked = np.zeros(sold.out.shape, dtype=bool)
+    untracked[:3] = True
+    assert panels.load(snapshots.current(shop(AS_OF, replace(wanted, out=untracked)))).out is None
+    loaded = panels.load(snapshots.current(shop(AS_OF, replace(sold, out=sold.out | untracked))))
+    assert loaded.out is not None
+    np.testing.assert_array_equal(loaded.out, sold.out)
+
+
 @pytest.mark.usefixtures("quick")
 def test_a_fortnight_out_of_stock_does_not_lower_the_forecast(
     shop: Publish, wanted: DailyPanel, sold: DailyPanel
