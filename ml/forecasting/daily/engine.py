@@ -16,20 +16,17 @@ from numpy.typing import NDArray
 
 from coldframe.errors import BadInputError
 from coldframe.settings import get_settings
-from ml.forecasting.daily import additive, calendar, trees
+from ml.forecasting.daily import additive, calendar, rare, trees
 from ml.forecasting.daily.features import Series, cumulated, ranked
 from ml.forecasting.daily.hierarchy import Ints, summing
 from ml.forecasting.daily.methods import DEFAULT, METHODS, RECENT, Blend, share_out
 from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
+from ml.forecasting.daily.rare import LEAST_UNITS, QUARTER, YOUNG
 from ml.forecasting.daily.trees import Trees
 
 Floats = NDArray[Any]
 
-QUARTER = 91
-LEAST_UNITS = 13
-"""Units of the last 91 days below which a product is not modelled by itself."""
-YOUNG = 28
 LEAST_DAYS = 84
 """Days of history below which there is nothing to learn from."""
 CAP = 5.0
@@ -38,8 +35,8 @@ PRODUCTS = Trees(loss="poisson", rows=650_000, rounds=160, leaves=127, least=200
 NODES = Trees(loss="squared_error", rows=400_000, rounds=200, leaves=31, least=100, share=0.5, ridge=5.0)
 ROUTES: Mapping[str, str] = {
     "trees": f"sold at least {LEAST_UNITS} units in {QUARTER} days, or is younger than {YOUNG} days",
-    "tail": f"sold fewer than {LEAST_UNITS} units in {QUARTER} days: its mean, with the days of its node",
-    "dormant": f"sold nothing in {QUARTER} days: forecast 0",
+    "tail": f"sold fewer than {LEAST_UNITS} units in {QUARTER} days: what its like went on to sell, in its node's week",
+    "dormant": f"sold nothing in {QUARTER} days: likewise, by how long ago the last sale was",
 }
 
 
@@ -274,21 +271,18 @@ def _products(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> tupl
     modelled = np.flatnonzero(route == "trees")
     if len(modelled):
         units[modelled] = trees.forecast(series, modelled, history.value, horizon, PRODUCTS)
-    tail = route == "tail"
-    if tail.any():
-        days = np.minimum(len(history.days) - history.first_day[tail], QUARTER)
-        usual = np.nansum(history.units[tail, -QUARTER:], axis=1) / days
-        units[tail] = usual[:, None] * _pattern(units, history.units, modelled, nodes.of_series)[nodes.of_series[tail]]
+    rest = np.flatnonzero((route != "trees") & (history.first_day < len(history.days)))
+    shape = _shape(units, modelled, nodes.of_series)
+    units[rest] = rare.rates(history.units, history.first_day)[rest, None] * shape[nodes.of_series[rest]]
     return units, route
 
 
-def _pattern(ahead: Floats, units: Floats, modelled: Ints, of_series: Ints) -> Floats:
-    """[joint node, day ahead] what modelled products will sell relative to their last quarter; 1 without any."""
-    count = int(of_series.max()) + 1
-    coming, before = np.zeros((count, ahead.shape[1])), np.zeros(count)
+def _shape(ahead: Floats, modelled: Ints, of_series: Ints) -> Floats:
+    """[joint node, day ahead] how the days of what is modelled differ, 1 on the mean; 1 throughout without any."""
+    coming = np.zeros((int(of_series.max()) + 1, ahead.shape[1]))
     np.add.at(coming, of_series[modelled], ahead[modelled])
-    np.add.at(before, of_series[modelled], np.nanmean(units[modelled, -QUARTER:], axis=1))
-    return np.where(before[:, None] > 0, coming / np.maximum(before, 1e-9)[:, None], 1.0)
+    mean = coming.mean(axis=1, keepdims=True)
+    return np.where(mean > 0, coming / np.maximum(mean, 1e-9), 1.0)
 
 
 def _repeated(units: Floats, horizon: int) -> Floats:

@@ -44,7 +44,8 @@ def forecast(series: Series, which: Ints, value: Floats | None, horizon: int, tr
     known = np.arange(len(series.units))
     if len(known) > MOST_SERIES:
         known = np.sort(np.random.default_rng(SEED).permutation(known)[:MOST_SERIES])
-    features, target, weight, names = _training(series.only(known), None if value is None else value[known], horizon, trees)
+    of_known = None if value is None else value[known]
+    features, target, weight, names = _training(series.only(known), of_known, horizon, trees)
     # scikit-learn cannot bin a column without any value, such as last year's units where no series is that old.
     empty = np.isnan(features).all(axis=0)
     features[:, empty] = 0.0
@@ -83,7 +84,9 @@ def origins(days: int) -> list[int]:
     return list(range(days - STEP, min(FIRST_ORIGIN, days // 2) - 1, -STEP))[:ORIGINS]
 
 
-def _training(series: Series, value: Floats | None, horizon: int, trees: Trees) -> tuple[Floats, Floats, Floats, list[str]]:
+def _training(
+    series: Series, value: Floats | None, horizon: int, trees: Trees
+) -> tuple[Floats, Floats, Floats, list[str]]:
     days = series.units.shape[1]
     rng = np.random.default_rng(SEED)
     found = origins(days)
