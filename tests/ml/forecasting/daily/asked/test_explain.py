@@ -13,8 +13,8 @@ from matplotlib.image import imread
 
 from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.paths import Workspace
+from ml.forecasting.daily.asked.explain import explain
 from ml.forecasting.daily.components import components
-from ml.forecasting.daily.explain import explain
 from ml.forecasting.daily.panel import DailyPanel
 from tests.ml.forecasting.daily.conftest import FIRST, WEEK, make_panel
 from tests.ml.forecasting.daily.released import release_of

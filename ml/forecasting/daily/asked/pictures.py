@@ -16,8 +16,8 @@ from ml.forecasting.daily.components import ADDITIVE, PROPHET
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ml.forecasting.daily.changes import Changed
-    from ml.forecasting.daily.explain import Explained
+    from ml.forecasting.daily.asked.changes import Changed
+    from ml.forecasting.daily.asked.explain import Explained
 
 SHOWN_DAYS = 112
 """Days of sales before the forecast: four months, so that single days can be told apart."""

@@ -14,8 +14,9 @@ import duckdb
 
 from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.paths import workspace
-from ml.forecasting.daily import pictures, steps
-from ml.forecasting.daily.explain import Facts, called, choose, where
+from ml.forecasting.daily import steps
+from ml.forecasting.daily.asked import pictures
+from ml.forecasting.daily.asked.explain import Facts, called, choose, where
 from ml.forecasting.daily.vintages import NAME
 from ml.registry import Registry, Release
 

@@ -13,8 +13,8 @@ import pytest
 from coldframe.errors import BadInputError, NotAvailableError
 from coldframe.paths import Workspace
 from ml.forecasting.daily import panel as panels
+from ml.forecasting.daily.asked.whatif import Change, answer, read, what_if
 from ml.forecasting.daily.panel import DailyPanel
-from ml.forecasting.daily.whatif import Change, answer, read, what_if
 from tests.ml.forecasting.daily.priced import AS_OF, market
 from tests.ml.forecasting.daily.released import release_of
 

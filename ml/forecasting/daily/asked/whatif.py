@@ -26,7 +26,7 @@ from coldframe.paths import workspace
 from coldframe.snapshots import Snapshot
 from ml.forecasting.daily import panel as panels
 from ml.forecasting.daily import steps
-from ml.forecasting.daily.elasticity import CONFIDENCE, LEAST_PRODUCTS, Elasticity, estimate, runs_of
+from ml.forecasting.daily.asked.elasticity import CONFIDENCE, LEAST_PRODUCTS, Elasticity, estimate, runs_of
 from ml.forecasting.daily.hierarchy import Ints
 from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Registry

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.forecasting.daily.elasticity import estimate, runs_of
+from ml.forecasting.daily.asked.elasticity import estimate, runs_of
 from ml.forecasting.daily.panel import DailyPanel
 from tests.ml.forecasting.daily.priced import TRUTH, market
 

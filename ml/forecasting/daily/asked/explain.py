@@ -18,11 +18,12 @@ from coldframe import snapshots
 from coldframe.errors import ConfigurationError
 from coldframe.paths import Workspace, workspace
 from coldframe.snapshots import Snapshot
-from ml.forecasting.daily import pictures, steps
+from ml.forecasting.daily import steps
 from ml.forecasting.daily.additive import EVENT, MONTHLY, PAYDAY, TREND, WEEK
+from ml.forecasting.daily.asked import pictures
+from ml.forecasting.daily.asked.pictures import WEEKDAYS
 from ml.forecasting.daily.components import ADDITIVE, CLOSED
 from ml.forecasting.daily.hierarchy import KEYS, Hierarchy
-from ml.forecasting.daily.pictures import WEEKDAYS
 from ml.registry import Registry, Release
 
 SHOP = "The shop"

@@ -12,7 +12,7 @@ from matplotlib.image import imread
 
 from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.paths import Workspace
-from ml.forecasting.daily.changes import changes
+from ml.forecasting.daily.asked.changes import changes
 from ml.forecasting.daily.panel import DailyPanel
 from tests.ml.forecasting.daily.conftest import FIRST, make_panel, publish_shop
 from tests.ml.forecasting.daily.released import release_of
