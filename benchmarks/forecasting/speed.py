@@ -1,6 +1,6 @@
 """How many series a second are fitted and forecast (`python -m benchmarks forecasting.speed`).
 
-Complete Journey by the day, 28 days ahead, beside a loop of Prophet over the same series: of all its categories, and of
+Complete Journey, 28 days or 13 weeks ahead, beside a loop of Prophet over the same series: all its categories, and
 products drawn by lot. Nobody has more than two processes, and each of them computes with one thread. Runs are
 interleaved, and the median of each counts.
 """
@@ -14,11 +14,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.forecasting.shops import published
-from ml.forecasting import models
+from ml.forecasting import data, models
 from ml.forecasting.daily import engine, panel
 from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 from ml.forecasting.daily.views import AdditiveView, NodeHistory
+from ml.forecasting.data import TRAILING, Panel
 
 AS_OF = "2017-12-02"
 HORIZON = 28
@@ -26,7 +27,7 @@ RUNS = 3
 DRAWN = 200
 
 
-def runs(shop: DailyPanel) -> dict[tuple[str, str], tuple[int, Callable[[], object]]]:
+def runs(shop: DailyPanel, weekly: Panel) -> dict[tuple[str, str], tuple[int, Callable[[], object]]]:
     """How many series are forecast, and the call, by what they are and who does it."""
     nodes = Nodes(shop.hierarchy)
     of_nodes = NodeHistory.of(shop, nodes)
@@ -34,24 +35,30 @@ def runs(shop: DailyPanel) -> dict[tuple[str, str], tuple[int, Callable[[], obje
     drawn = np.sort(np.random.default_rng(1).permutation(modelled)[:DRAWN])
     places = [[region] for region in shop.hierarchy.keys["region"].iloc[drawn]]
     of_products = NodeHistory(shop.units[drawn].astype(float), shop.days, places, shop.events)
+    selling = np.flatnonzero(np.nansum(weekly.units[:, -TRAILING:], axis=1) > 0)
     prophet = models.LOCAL["prophet"]
 
-    def fit(model: models.Model, history: NodeHistory) -> tuple[int, Callable[[], object]]:
-        every = np.arange(len(history.units))
-        return len(every), lambda: model.fit(history, every).predict(HORIZON)
+    def fit(
+        model: models.Model, history: NodeHistory | Panel, rows: np.ndarray | None = None, horizon: int = HORIZON
+    ) -> tuple[int, Callable[[], object]]:
+        wanted = np.arange(len(history.units)) if rows is None else rows
+        return len(wanted), lambda: model.fit(history, wanted).predict(horizon)
 
     return {
         ("categories", "Prophet"): fit(prophet, of_nodes),
         ("categories", "additive ridge"): fit(AdditiveView(), of_nodes),
         ("products", "Prophet"): fit(prophet, of_products),
         ("products", "the daily forecast"): (len(modelled), lambda: engine.forecast(shop, HORIZON)),
+        ("products' weeks", "Prophet"): fit(prophet, weekly, np.random.default_rng(1).permutation(selling)[:DRAWN], 13),
+        ("products' weeks", "global trees"): fit(models.MODELS["hgb"], weekly, selling, 13),
     }
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as home:
-        shop = panel.load(published(home, "complete_journey", AS_OF))
-    calls = runs(shop)
+        snapshot = published(home, "complete_journey", AS_OF)
+        shop, weekly = panel.load(snapshot), data.load(snapshot)["product_region"]
+    calls = runs(shop, weekly)
     seconds: dict[tuple[str, str], list[float]] = {name: [] for name in calls}
     for _ in range(RUNS):
         for name, (_, call) in calls.items():
