@@ -87,10 +87,11 @@ def forecast(units: Floats, place: NDArray[np.int64], calendar: Calendar, horizo
     ahead too. A node is solved in logarithms where it sells enough every day, else as it is."""
     target = target_of(units, place, calendar)
     total = np.zeros((len(units), horizon))
+    design_place = _alike(calendar)[place]
     for recipe in RECIPES:
         fitted = np.empty((len(units), horizon))
-        for number in np.unique(place):
-            rows = place == number
+        for number in np.unique(design_place):
+            rows = design_place == number
             design = design_of(calendar, int(number), units.shape[1], recipe)
             fitted[rows] = solve(target.values[rows], design, horizon, recipe)
         total += target.units(fitted)
@@ -173,6 +174,14 @@ def fit(target: Floats, design: Design, recipe: Recipe) -> tuple[Floats, Floats]
     last = slice(max(begin, history - recipe.recent), history)
     error = target[:, last] - (design.columns[last] @ coefficients).T
     return coefficients, recipe.follow * error.mean(axis=1, keepdims=True)
+
+
+def _alike(calendar: Calendar) -> NDArray[np.int64]:
+    """[place] the first place with the very same days: where events are everywhere, all share one design."""
+    days = np.concatenate([calendar.named, calendar.payday[None]]).transpose(1, 0, 2)
+    _, first, same = np.unique(days.reshape(len(days), -1), axis=0, return_index=True, return_inverse=True)
+    result: NDArray[np.int64] = first[same.ravel()]
+    return result
 
 
 def _usual(units: Floats) -> Floats:
