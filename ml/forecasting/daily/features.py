@@ -26,6 +26,8 @@ WEEKDAYS = (1, 2, 4, 8, 26)
 MOST_CODES = 250
 """Codes of a category a tree can tell apart; rarer ones share the last."""
 IDLE_DAYS = 120
+STEADY = 0.05
+"""Squared coefficient of variation below which all series are as good to learn from as each other."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +183,12 @@ class State:
             columns["price_to_top"] = price / self.top_price[which]
             columns["price_change"] = price / self.price[which]
         return np.stack([np.asarray(column, dtype=np.float32) for column in columns.values()], axis=1), list(columns)
+
+    def steadiness(self) -> Floats:
+        """One over the squared coefficient of variation of each series' last quarter, with a floor; 0 where it sold
+        nothing: what comes next is then a jump from nothing."""
+        jumps = np.maximum(self.columns["deviation_28"], self.columns["deviation_91"]) ** 2
+        return np.where(np.nan_to_num(self.columns["mean_91"]) > 0, 1 / (STEADY + jumps), 0.0)
 
     def _season(self, group: Ints, day: Ints, years: int) -> dict[str, Floats]:
         """How the group sold around the day one or two years ago, relative to how it sold at the origin's date then."""

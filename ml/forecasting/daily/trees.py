@@ -36,7 +36,8 @@ class Trees:
 
 def forecast(series: Series, which: Ints, value: Floats | None, horizon: int, trees: Trees) -> Floats:
     """Units [row wanted, day ahead] of the series `which`. `value` is what a unit of each series brings in: errors are
-    weighed by it, because that is what they cost. Without it every series counts alike, whatever it sells."""
+    weighed by it, because that is what they cost. Without it every series counts alike, whatever it sells, but for
+    those that jump about: one rare order of hundreds would teach all others."""
     from sklearn.ensemble import HistGradientBoostingRegressor
     from threadpoolctl import threadpool_limits
 
@@ -111,7 +112,7 @@ def _training(
             kept &= ~series.out[which, origin + ahead - 1]
         which, ahead, actual = which[kept], ahead[kept], actual[kept]
         features, names = state.rows(which, ahead)
-        weight = np.ones(len(which)) if value is None else state.scale[which] * value[which]
+        weight = state.steadiness()[which] if value is None else state.scale[which] * value[which]
         parts.append((features, actual / state.scale[which], weight))
     features, target, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
     return features, target, weight / weight.mean(), names
