@@ -87,10 +87,10 @@ def test_a_department_that_never_sold_teaches_the_others_nothing(panel: Make) ->
 
 
 def test_a_node_of_rare_great_orders_teaches_the_others_nothing(panel: Make) -> None:
-    shop = panel()
+    shop = panel(days=300)
     rare = (shop.hierarchy.keys["subcategory"] == "s0").to_numpy()
     shop.units[rare] = 0
-    shop.units[np.flatnonzero(rare)[0], 30::40] = 900
+    shop.units[np.flatnonzero(rare)[0], 30::100] = 9000
     views = engine.look_at_nodes(shop, 14)
     calm = views.nodes.rows("subcategory") & (np.arange(len(views.usual)) > np.argmax(views.nodes.rows("subcategory")))
     said, usual = views.views["trees"][calm].mean(axis=1), views.usual[calm]
