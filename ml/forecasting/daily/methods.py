@@ -121,5 +121,7 @@ def share_out(joint: Floats, units: Floats, of_series: Ints) -> Floats:
     """Scales the bottom's forecasts [series, day ahead] to their nodes' totals [joint node, day ahead]."""
     totals = summing(of_series) @ units
     factor = np.where(totals > 0, joint / np.maximum(totals, 1e-9), 0.0)
-    result: Floats = units * factor[of_series]
+    # A forecast that is no number stays none, and the engine says whose it is.
+    with np.errstate(invalid="ignore"):
+        result: Floats = units * factor[of_series]
     return result
