@@ -12,6 +12,7 @@ import pandas as pd
 
 from coldframe.errors import BadInputError
 from ml.forecasting import models
+from ml.forecasting.conformal import finite_sample_quantiles
 from ml.forecasting.data import Floats, Ints, Panel
 from ml.forecasting.decide import RouteRules, route
 from ml.forecasting.models.boosting import scale
@@ -179,11 +180,13 @@ def calibrate(rows: pd.DataFrame) -> Calibration:
     }
     groups = _groups(rows, edges)
     score = (rows["actual"] - rows["forecast"]).to_numpy() / _width(rows)
-    offsets: dict[tuple[object, ...], Floats] = {} if rows.empty else {(): _finite_sample_quantiles(score)}
+    offsets: dict[tuple[object, ...], Floats] = {} if rows.empty else {(): finite_sample_quantiles(score, QUANTILES)}
     for length in range(1, len(KEYS) + 1):
         for key, positions in groups.groupby(list(KEYS[:length]), observed=True).indices.items():
             if len(positions) >= LEAST_SCORES:
-                offsets[key if isinstance(key, tuple) else (key,)] = _finite_sample_quantiles(score[positions])
+                offsets[key if isinstance(key, tuple) else (key,)] = finite_sample_quantiles(
+                    score[positions], QUANTILES
+                )
     return Calibration(edges, offsets)
 
 
@@ -228,14 +231,6 @@ def _groups(rows: pd.DataFrame, edges: Mapping[str, Floats]) -> pd.DataFrame:
 def _width(rows: pd.DataFrame) -> Floats:
     weeks = rows.get("weeks", 1.0)
     result: Floats = (rows["scale"] * weeks).to_numpy(dtype=float)
-    return result
-
-
-def _finite_sample_quantiles(scores: Floats) -> Floats:
-    """Order statistics that cover with at least the stated probability in a sample of n: rank ceil(p (n + 1))."""
-    ordered, n = np.sort(scores), len(scores)
-    ranks = [np.floor(p * (n + 1)) if p < 0.5 else np.ceil(p * (n + 1)) for p in QUANTILES]
-    result: Floats = ordered[np.clip(np.array(ranks, dtype=int) - 1, 0, n - 1)]
     return result
 
 

@@ -24,6 +24,7 @@ from ml.forecasting.daily.nodes import Nodes
 from ml.forecasting.daily.panel import DailyPanel
 from ml.forecasting.daily.rare import LEAST_UNITS, QUARTER, YOUNG
 from ml.forecasting.daily.trees import Trees
+from ml.forecasting.daily.views import NodeHistory
 
 Floats = NDArray[Any]
 
@@ -194,11 +195,10 @@ def _span(history: DailyPanel, horizon: int) -> pd.DatetimeIndex:
 
 
 def _look_at_nodes(history: DailyPanel, nodes: Nodes, span: pd.DatetimeIndex) -> NodeViews:
-    units = nodes.units(history.units)
     horizon = len(span) - len(history.days)
-    distinct = sorted({tuple(place) for place in nodes.places})
-    place = np.array([distinct.index(tuple(regions)) for regions in nodes.places])
-    known = calendar.build(history.events, [list(regions) for regions in distinct], span)
+    of_nodes = NodeHistory.of(history, nodes)
+    units = of_nodes.units
+    place, known = of_nodes.calendar(horizon)
     coarse = units[nodes.in_coarse]
     every = np.arange(len(coarse))
     series = Series(

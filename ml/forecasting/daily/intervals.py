@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ml.forecasting.conformal import finite_sample_quantiles
+
 Floats = NDArray[Any]
 
 QUANTILES = (0.1, 0.5, 0.9)
@@ -70,7 +72,7 @@ def calibrate(errors: Sequence[Errors]) -> Intervals:
         of_days = score[:, buckets == bucket]
         for bin_ in range(bins):
             pool = of_days[size == bin_].ravel()
-            offsets[bucket, bin_] = _finite_sample_quantiles(pool if len(pool) else of_days.ravel())
+            offsets[bucket, bin_] = finite_sample_quantiles(pool if len(pool) else of_days.ravel(), QUANTILES)
     return Intervals(edges, offsets)
 
 
@@ -119,11 +121,3 @@ def summed(values: Floats, frequency: str) -> Floats:
 def _width(forecasts: Floats, scatter: Floats) -> Floats:
     """Counts scatter with the root of what is expected, some more than others; half of that is each node's luck."""
     return np.sqrt(np.maximum(forecasts, 0.05) * np.sqrt(scatter)[:, None])
-
-
-def _finite_sample_quantiles(scores: Floats) -> Floats:
-    """Order statistics that cover with at least the stated probability in a sample of n: rank ceil(p (n + 1))."""
-    ordered, n = np.sort(scores), len(scores)
-    ranks = [np.floor(p * (n + 1)) if p < 0.5 else np.ceil(p * (n + 1)) for p in QUANTILES]
-    result: Floats = ordered[np.clip(np.array(ranks, dtype=int) - 1, 0, n - 1)]
-    return result

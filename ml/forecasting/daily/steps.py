@@ -22,7 +22,7 @@ from coldframe.errors import BadInputError, ConfigurationError, NotAvailableErro
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import get_settings
-from ml.forecasting import censoring
+from ml.forecasting import censoring, conformal
 from ml.forecasting.daily import panel as panels
 from ml.forecasting.daily import vintages
 from ml.forecasting.daily.hierarchy import Hierarchy
@@ -104,7 +104,7 @@ class _Work:
         self.past = serving is not None and serving.as_of > request.as_of
         self.champion = self._by_then() if self.past else serving
         self.method = None if self.champion is None else _method(self.champion)
-        code = code_hash(Path(__file__).parent, Path(censoring.__file__))
+        code = code_hash(Path(__file__).parent, Path(censoring.__file__), Path(conformal.__file__))
         self.params: dict[str, Any] = {"horizon_days": request.horizon_days, "code": code}
 
     def _by_then(self) -> Release | None:
