@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import takewhile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from coldframe.errors import ConfigurationError
 
@@ -16,38 +16,71 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])")
+_SPAN = re.compile(r"(\d.*?)(?:\.\.|:)(.*)")
 _ACCEPTED = "'2017-Q4', '2017-10-02..2017-12-31' or the name of a season in the source's calendar"
+FARTHEST_WEEKS = 53
+"""How far ahead of the as-of a season may end: a forecast repeats what the same weeks of the year brought, and reaches
+no further than a year."""
+
+
+class Week(NamedTuple):
+    """A calendar week by its Monday, and how many of its `days` (1 to 7) lie in the season."""
+
+    start: date
+    days: int
 
 
 @dataclass(frozen=True)
 class Season:
-    """A span of days, both ends included. `week_starts` are the Mondays within it."""
+    """A span of days, both ends included. `name` is the same however the span was written: 'first..last', a quarter
+    ('2017-Q4') or a name of the calendar."""
 
     name: str
     first_day: date
     last_day: date
-    week_starts: tuple[date, ...]
+
+    @property
+    def weeks(self) -> tuple[Week, ...]:
+        """Every week the season touches, in order; their days add up to the season's.
+
+        A season rarely begins on a Monday and ends on a Sunday. Demand of a week counts `days / 7` of itself, or what
+        a forecast by the day says of those days; whole weeks would plan for longer or shorter than was asked.
+        """
+        first = self.first_day - timedelta(days=self.first_day.weekday())
+        starts = (first + timedelta(weeks=n) for n in range((self.last_day - first).days // 7 + 1))
+        return tuple(Week(start, self._days_from(start)) for start in starts)
+
+    @property
+    def week_starts(self) -> tuple[date, ...]:
+        """The Mondays within the season."""
+        return tuple(week.start for week in self.weeks if week.start >= self.first_day)
+
+    def _days_from(self, monday: date) -> int:
+        first, last = max(monday, self.first_day), min(monday + timedelta(days=6), self.last_day)
+        return (last - first).days + 1
 
 
 def resolve(season: str | None, as_of: date, calendar: "pd.DataFrame | None" = None) -> Season:
     """The days of `season` as seen at the end of `as_of`. None means the quarter after the one `as_of` lies in.
 
     `calendar` (columns date, event, kind) resolves a name to the first unbroken run of its days of kind 'season' that
-    begins after `as_of`. Raises ConfigurationError, naming what is accepted, for anything that is no season, is over
-    by `as_of`, or contains no Monday.
+    begins after `as_of`. A span may be written 'first..last' or 'first:last'. Raises ConfigurationError, naming what is
+    accepted, for anything that is no season, is over by `as_of`, ends more than 53 weeks after it, or contains no
+    Monday.
     """
     if season is None:
         return _season(*_quarter(*_next_quarter(as_of)), as_of)
     if match := _QUARTER.fullmatch(season):
         return _season(*_quarter(int(match[1]), int(match[2])), as_of)
-    if ".." in season:
-        return _season(season, *_span(season), as_of)
+    if match := _SPAN.fullmatch(season):
+        first, last = _span(season, match[1], match[2])
+        return _season(f"{first}..{last}", first, last, as_of)
     return _season(season, *_from_calendar(season, as_of, calendar), as_of)
 
 
 def check(season: str | None, as_of: date) -> None:
     """Raises what `resolve` would, as far as it can be told before a calendar has landed: all but the names in it."""
-    if season is not None and (_QUARTER.fullmatch(season) or ".." in season):
+    if season is not None and (_QUARTER.fullmatch(season) or _SPAN.fullmatch(season)):
         resolve(season, as_of)
 
 
@@ -56,11 +89,15 @@ def _season(name: str, first: date, last: date, as_of: date) -> Season:
         raise ConfigurationError(
             f"Season {name} ended on {last}, but the run knows everything up to {as_of}. Choose a later season."
         )
-    monday = first + timedelta(days=-first.weekday() % 7)
-    weeks = tuple(monday + timedelta(weeks=n) for n in range((last - monday).days // 7 + 1))
-    if not weeks:
+    if last > as_of + timedelta(weeks=FARTHEST_WEEKS):
+        raise ConfigurationError(
+            f"Season {name} ends on {last}, more than {FARTHEST_WEEKS} weeks after the as-of ({as_of}): no forecast "
+            "reaches that far. Choose a nearer season or a later as-of."
+        )
+    season = Season(name, first, last)
+    if not season.week_starts:
         raise ConfigurationError(f"Season {name} ({first} to {last}) contains no Monday; make it at least a week.")
-    return Season(name, first, last, weeks)
+    return season
 
 
 def _next_quarter(day: date) -> tuple[int, int]:
@@ -73,9 +110,9 @@ def _quarter(year: int, quarter: int) -> tuple[str, date, date]:
     return f"{year}-Q{quarter}", date(year, 3 * quarter - 2, 1), following - timedelta(days=1)
 
 
-def _span(season: str) -> tuple[date, date]:
+def _span(season: str, *ends: str) -> tuple[date, date]:
     try:
-        first, last = (date.fromisoformat(part) for part in season.split(".."))
+        first, last = (date.fromisoformat(end) for end in ends)
     except ValueError as error:
         raise ConfigurationError(f"{season!r} is not a span of days ({error}). A season is {_ACCEPTED}.") from error
     if last < first:

@@ -1,5 +1,6 @@
 """A season must mean the same days and weeks to everyone who plans for it."""
 
+from collections import Counter
 from datetime import date, timedelta
 
 import pandas as pd
@@ -37,6 +38,27 @@ def test_a_quarter_by_name_is_the_same_as_its_span_of_days() -> None:
         span.last_day,
         span.week_starts,
     )
+
+
+def test_a_span_has_one_name_however_it_is_written() -> None:
+    assert resolve("2017-10-02:2017-12-31", AS_OF) == resolve("2017-10-02..2017-12-31", AS_OF)
+    assert resolve("2017-10-02:2017-12-31", AS_OF).name == "2017-10-02..2017-12-31"
+
+
+def test_a_name_of_the_calendar_may_hold_a_colon() -> None:
+    assert resolve("sale: winter", AS_OF, calendar(("sale: winter", "2017-12-01", "2017-12-31"))).name == "sale: winter"
+
+
+def test_the_weeks_at_both_ends_count_the_days_that_are_of_the_season() -> None:
+    weeks = resolve("2011-09-01:2011-12-09", date(2011, 8, 31)).weeks
+    assert (weeks[0].start, weeks[0].days) == (date(2011, 8, 29), 4)
+    assert (weeks[-1].start, weeks[-1].days) == (date(2011, 12, 5), 5)
+    assert {week.days for week in weeks[1:-1]} == {7}
+
+
+def test_a_season_beyond_what_any_forecast_reaches_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="more than 53 weeks after the as-of"):
+        check("2018-Q4", AS_OF)
 
 
 def test_a_season_of_the_calendar_is_its_next_unbroken_run_of_days() -> None:
@@ -90,9 +112,11 @@ def test_before_a_calendar_has_landed_a_name_may_be_a_season(season: str | None)
     check(season, AS_OF)
 
 
-@given(as_of=st.dates(date(2000, 1, 1), date(2100, 1, 1)), ahead=st.integers(1, 400), length=st.integers(6, 200))
-def test_the_weeks_are_all_the_mondays_of_the_span(as_of: date, ahead: int, length: int) -> None:
+@given(as_of=st.dates(date(2000, 1, 1), date(2100, 1, 1)), ahead=st.integers(1, 170), length=st.integers(6, 200))
+def test_the_weeks_cover_every_day_of_the_span_once(as_of: date, ahead: int, length: int) -> None:
     first, last = as_of + timedelta(days=ahead), as_of + timedelta(days=ahead + length)
     season = resolve(f"{first}..{last}", as_of)
     days = [first + timedelta(days=n) for n in range(length + 1)]
     assert season.week_starts == tuple(day for day in days if day.weekday() == 0)
+    touched = Counter(day - timedelta(days=day.weekday()) for day in days)
+    assert season.weeks == tuple(sorted(touched.items()))
