@@ -91,7 +91,7 @@ def test_a_second_run_of_everything_changes_nothing(copy_of_undisturbed: Path, t
 
 
 def test_a_plan_keeps_the_rules_it_was_asked_for(copy_of_undisturbed: Path, tiny_shop: Path) -> None:
-    rules = {"objective": "margin", "options": 3, "must_keep": ["p05"], "must_drop": ["p01"], "merchant_share": 0.4}
+    rules = {"objective": "margin", "slots": 3, "must_keep": ["p05"], "must_drop": ["p01"], "merchant_share": 0.4}
     result = execute("assortment", request(tiny_shop, **rules))
     lines = Ledger.open().lines(result.facts["plan_id"])
     ranged = [line for line in lines if line.action == "range"]

@@ -22,7 +22,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "season",
         "horizon_weeks",
         "horizon_days",
-        "options",
+        "slots",
         "objective",
         "service_level",
         "new_product_share",

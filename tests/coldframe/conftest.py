@@ -34,7 +34,7 @@ DRAFT = PlanDraft(
     valid_until=date(2017, 12, 31),
     snapshot_id="2017-09-30-abc",
     release_ids={"forecasting": "r1"},
-    parameters={"options": 12, "objective": "gmv"},
+    parameters={"slots": 12, "objective": "gmv"},
     summary={"lines": 1},
     lines=(LINE,),
 )

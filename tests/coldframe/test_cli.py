@@ -116,7 +116,7 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "season": "2017-Q4",
         "horizon_weeks": "20",
         "horizon_days": "7",
-        "options": "7",
+        "slots": "7",
         "objective": "margin",
         "service_level": "0.9",
         "new_product_share": "0.2",
@@ -157,7 +157,7 @@ def test_a_relative_path_is_meant_from_where_the_command_is_typed(
     [
         (("--as-of", "yesterday"), "--as-of: "),
         (("--as-of", "2017"), "--as-of: '2017' is not a date like 2017-09-30"),
-        (("--as-of", "2017-09-30", "--options", "0"), "--options: "),
+        (("--as-of", "2017-09-30", "--slots", "0"), "--slots: "),
         (("--as-of", "2017-09-30", "--horizon-weeks", "99"), "--horizon-weeks: "),
         (("--as-of", "2017-09-30", "--objective", "fame"), "--objective: "),
         (("--as-of", "2017-09-30", "--source", "My Shop"), "--source: "),

@@ -89,7 +89,7 @@ def test_numbers_of_numpy_are_the_same_decision_as_pythons(ledger: Ledger, draft
 def test_a_newer_draft_supersedes_older_drafts_of_the_same_season_only(ledger: Ledger, draft: Make) -> None:
     old = ledger.save_plan(draft())
     other = ledger.save_plan(draft(season="2018-Q1"))
-    approved = ledger.save_plan(draft(parameters={"options": 7}))
+    approved = ledger.save_plan(draft(parameters={"slots": 7}))
     ledger.change_status(approved.plan_id, "approved", by="ann", why="fits the shelves")
     new = ledger.save_plan(draft(as_of=date(2017, 10, 7)))
     backfilled = ledger.save_plan(draft(as_of=date(2017, 9, 23)))
@@ -105,7 +105,7 @@ def test_a_newer_draft_supersedes_older_drafts_of_the_same_season_only(ledger: L
 
 def test_a_superseded_draft_that_is_decided_again_is_the_draft_again(ledger: Ledger, draft: Make) -> None:
     first = ledger.save_plan(draft())
-    second = ledger.save_plan(draft(parameters={"options": 7}))
+    second = ledger.save_plan(draft(parameters={"slots": 7}))
     assert ledger.save_plan(draft()).status == "draft"
     assert ledger.plan(second.plan_id).status == "superseded"
     assert [e.to_status for e in ledger.events(first.plan_id)] == ["draft", "superseded", "draft"]
@@ -192,8 +192,8 @@ def test_a_plan_is_settled_only_by_somebody_with_a_reason(ledger: Ledger, draft:
 
 
 def test_publishing_supersedes_the_plan_published_before(ledger: Ledger, draft: Make) -> None:
-    first, second = (ledger.save_plan(draft(parameters={"options": n})) for n in (5, 6))
-    ledger.save_plan(draft(parameters={"options": 5}))
+    first, second = (ledger.save_plan(draft(parameters={"slots": n})) for n in (5, 6))
+    ledger.save_plan(draft(parameters={"slots": 5}))
     for plan in (first, second):
         ledger.save_plan(draft(parameters=plan.parameters))
         ledger.change_status(plan.plan_id, "approved", by="ann", why="good")
@@ -213,13 +213,13 @@ def test_an_unknown_plan_is_named(ledger: Ledger, method: str) -> None:
 
 
 def test_a_run_is_recorded_with_its_request_and_its_result(ledger: Ledger) -> None:
-    request = Request(source="shop", as_of=date(2017, 9, 30), options=7)
+    request = Request(source="shop", as_of=date(2017, 9, 30), slots=7)
     run_id = ledger.start_step(request, "land")
     assert ledger.step_runs()[0].status == "running"
     ledger.finish_step(run_id, "succeeded", StepResult(step="land", summary="3 rows", facts={"rows": 3}))
     (run,) = ledger.step_runs(source="shop", step="land")
     assert (run.status, run.error) == ("succeeded", None)
-    assert run.request["options"] == 7
+    assert run.request["slots"] == 7
     assert run.result is not None
     assert run.result["facts"] == {"rows": 3}
     assert run.finished_at is not None

@@ -20,7 +20,7 @@ FULL = Request.model_validate(
         "season": "2026-Q3",
         "horizon_weeks": 20,
         "horizon_days": 7,
-        "options": 7,
+        "slots": 7,
         "objective": "margin",
         "service_level": 0.9,
         "new_product_share": 0.2,
@@ -88,7 +88,7 @@ def test_a_form_that_events_need_not_fill_misses_the_day_when_the_run_begins() -
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("options", 0),
+        ("slots", 0),
         ("service_level", 1.0),
         ("objective", "fame"),
         ("source", "Robert'); drop"),
@@ -107,8 +107,8 @@ def test_a_request_comes_out_of_an_event_as_it_went_in_and_keeps_its_key() -> No
 
 
 def test_of_two_events_of_one_key_the_later_counts() -> None:
-    events = [event({"request": to_conf(FULL)}, 2), event({"request": to_conf(FULL) | {"options": 3}}, 1)]
-    assert received(context({}, events, partition_key="k")).request.options == FULL.options
+    events = [event({"request": to_conf(FULL)}, 2), event({"request": to_conf(FULL) | {"slots": 3}}, 1)]
+    assert received(context({}, events, partition_key="k")).request.slots == FULL.slots
 
 
 def test_an_event_without_a_request_is_refused_with_what_to_do() -> None:
