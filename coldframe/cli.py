@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -33,19 +34,24 @@ from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, 
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
+from coldframe.plans import check_file, overlaps, write
 from coldframe.report import plans_table
 from coldframe.review import Format, open_console, print_rows, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
-DECISIONS = ("assortment", "incubation")
+
+class Decision(StrEnum):
+    ASSORTMENT = "assortment"
+    INCUBATION = "incubation"
+
+
 COMMANDS: dict[str, tuple[tuple[str, ...], str]] = {
     "run": (STEPS, "Run every step: from raw facts to two draft plans."),
     "land": (("land",), "Bring the source's rows in; what breaks the contract goes to the quarantine."),
     "transform": (("transform",), "Build the marts with dbt."),
     "audit": (("audit_landed", "publish"), "Judge what landed and the marts, then publish a snapshot."),
     "materialize": (("materialize",), "Write the published features to the online store."),
-    "decide": (DECISIONS, "Draft the seasonal assortment and the incubation plan."),
 }
 
 
@@ -207,19 +213,26 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
         stop()
 
 
-def _run_steps(steps: tuple[str, ...], request: Request) -> None:
+def _run_steps(steps: tuple[str, ...], request: Request) -> list[Plan]:
+    """Runs the steps and tells of each; returns the plans they made."""
     console = open_console()
     with _progress(console) as tell:
         done = run_all(request, on_step=tell, steps=steps)
     if len(done) > 1:
         console.print(f"{'total':<13} {sum(p.seconds or 0 for p in done):6.1f} s")
-    if "assortment" in steps:
-        ledger = Ledger.open()
-        for plan_id in (p.result.facts.get("plan_id") for p in done if p.result and p.step in DECISIONS):
-            if plan_id and ledger.plan(plan_id).status in _SETTLED:
-                told = f"Plan {plan_id} was decided before: {ledger.events(plan_id)[-1]}."
-                console.print(told, soft_wrap=True, markup=False)
-        console.print(f"See the plans: coldframe show --source {request.source}")
+    if not set(Decision) & set(steps):
+        return []
+    ledger = Ledger.open()
+    made = [p.result.facts.get("plan_id") for p in done if p.result and p.step in list(Decision)]
+    found = [ledger.plan(plan_id) for plan_id in made if plan_id]
+    for plan in found:
+        if plan.status in _SETTLED:
+            told = f"Plan {plan.plan_id} was decided before: {ledger.events(plan.plan_id)[-1]}."
+            console.print(told, soft_wrap=True, markup=False)
+        for told in overlaps(ledger, plan):
+            console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
+    console.print(f"See the plans: coldframe show --source {request.source}")
+    return found
 
 
 def _register(name: str, steps: tuple[str, ...], explained: str) -> None:
@@ -233,7 +246,7 @@ for _name, (_steps, _help) in COMMANDS.items():
     _register(_name, _steps, _help)
 
 
-# Training and forecasts
+# Training, deciding and forecasts
 
 
 class Trained(StrEnum):
@@ -257,11 +270,55 @@ def train(
 
     Facts of that day that landed and are not published yet are published first.
     """
-    wanted = [step for name, steps in _TRAINS.items() if model in (None, name) for step in steps]
-    missing = () if _is_published(request) else _FACTS
-    if missing:
-        typer.echo(f"The published snapshot is not of {request.as_of}: one is made first.", err=True)
-    _run_steps((*missing, *wanted), request)
+    _run_steps(
+        _with_facts(request, *(step for name, steps in _TRAINS.items() if model in (None, name) for step in steps)),
+        request,
+    )
+
+
+_DECIDES: dict[Decision, tuple[str, ...]] = {
+    Decision.ASSORTMENT: ("forecast", "assortment"),
+    Decision.INCUBATION: ("growth", "incubation"),
+}
+
+
+@app.command()
+@takes_request
+def decide(
+    request: Request,
+    plan: Annotated[Decision | None, typer.Argument(help="Only this one; default: both.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write that plan's lines to this .csv or .parquet.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Draft the seasonal assortment and the incubation plan from what has landed.
+
+    What they need of that day is made first (published facts, a forecast of the season, scores) or re-used.
+    """
+    if out is not None:
+        if plan is None:
+            raise ConfigurationError(
+                "Which plan shall --out hold? Say `coldframe decide assortment` or `… incubation`."
+            )
+        check_file(out)
+    wanted = {step for name, steps in _DECIDES.items() if plan in (None, name) for step in steps}
+    made = _run_steps(_with_facts(request, *(step for step in STEPS if step in wanted)), request)
+    if out is not None:
+        [decided] = made
+        lines = Ledger.open().lines(decided.plan_id)
+        write(lines, out)
+        actions = ", ".join(
+            f"{count:,} {action}" for action, count in sorted(Counter(li.action for li in lines).items())
+        )
+        typer.echo(f"Plan {decided.plan_id}, {len(lines):,} lines ({actions or 'none'}): {out.resolve()}")
+
+
+def _with_facts(request: Request, *steps: str) -> tuple[str, ...]:
+    """The steps, after those that publish the facts of the request's day where that was not done yet."""
+    if _is_published(request):
+        return steps
+    typer.echo(f"The published snapshot is not of {request.as_of}: one is made first.", err=True)
+    return (*_FACTS, *steps)
 
 
 def _is_published(request: Request) -> bool:
@@ -323,7 +380,7 @@ def plans(
     """List the plans in the ledger, newest first, and who settled them, when and why."""
     ledger, console = Ledger.open(), open_console()
     everything = ledger.plans()
-    _check_known("kind", kind, sorted({*DECISIONS, *(p.kind for p in everything)}))
+    _check_known("kind", kind, sorted({*Decision, *(p.kind for p in everything)}))
     _check_known("status", status, TRANSITIONS)
     found = ledger.plans(source=source, kind=kind, status=status)
     if not everything:
@@ -421,7 +478,14 @@ def reject(plan_id: _PlanId, by: _By, why: _Why) -> None:
 
 @app.command()
 def publish(plan_id: _PlanId, by: _By, why: _Why = "") -> None:
-    """Put an approved plan into force; the one published before for the same season is superseded."""
+    """Put an approved plan into force; the one published before for the same season is superseded.
+
+    Days that another season's published plan has as well need a reason.
+    """
+    ledger = Ledger.open()
+    told = overlaps(ledger, ledger.plan(plan_id))
+    if told and not why.strip():
+        raise ConfigurationError(" ".join(told) + " Decide for that season or for other days, or say --why both hold.")
     _settle(plan_id, "published", by, why)
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from coldframe.actuals import season_actuals
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger, Plan, PlanLine
+from coldframe.plans import overlaps
 from coldframe.report import compare_with_actuals, comparison_report, plan_report
 
 # A plan's tables need room; piped output has no width of its own.
@@ -60,6 +61,8 @@ def show_plan(
     console.print(plan_report(plan, lines, limit))
     if actuals and plan.kind == "assortment":
         console.print(_beside_actuals(plan, lines, path, console))
+    for told in overlaps(ledger, plan):
+        console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
     # The first event is that it was decided, which its head says.
     for event in ledger.events(plan.plan_id)[1:]:
         console.print(f"{plan.plan_id}: {event}", soft_wrap=True, markup=False)

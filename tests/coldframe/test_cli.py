@@ -83,7 +83,7 @@ def test_each_command_runs_its_steps_in_order_and_tells_of_each(command: str, as
 
 def test_the_commands_together_cover_every_step() -> None:
     others = {s for name, (steps, _) in cli.COMMANDS.items() if name != "run" for s in steps}
-    assert others | {"forecast", "growth"} == set(STEPS)
+    assert others | {s for steps in cli._DECIDES.values() for s in steps} == set(STEPS)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,88 @@ def test_train_trains_what_is_named_and_publishes_facts_first_that_are_not(
     monkeypatch.setattr(cli, "_is_published", lambda _: True)
     run("train", *model, "--source", "shop", "--as-of", "2017-09-30")
     assert [name for name, _ in asked] == steps
+
+
+@pytest.mark.parametrize("plan", [(), ("assortment",), ("incubation",)])
+def test_deciding_makes_first_what_is_missing_of_that_day_and_nothing_else(
+    plan: tuple[str, ...], asked: list[tuple[str, Request]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {s for name, steps in cli._DECIDES.items() if not plan or name == plan[0] for s in steps}
+    steps = [s for s in STEPS if s in needed]
+    assert steps[-1] in ("assortment", "incubation")
+    result = run("decide", *plan, "--source", "shop", "--as-of", "2017-09-30")
+    assert result.exit_code == 0, result.output
+    assert [name for name, _ in asked] == ["audit_landed", "transform", "publish", *steps]
+    assert all(f"{step} [is] done" in result.output for step, _ in asked)
+    asked.clear()
+    monkeypatch.setattr(cli, "_is_published", lambda _: True)
+    run("decide", *plan, "--source", "shop", "--as-of", "2017-09-30")
+    assert [name for name, _ in asked] == steps
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_a_decided_plan_is_written_to_a_file_by_region_category_and_rank(
+    suffix: str, ledger: Ledger, draft: Make, line: MakeLine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = (
+        line(region="south", product_id="p9", details={"rank": 1, "model": "naive"}),
+        line(product_id="p3", action="drop", details={"rank": None, "model": "naive"}),
+        line(product_id="p2", details={"rank": 2, "model": "naive"}),
+        line(product_id="p1", details={"rank": 1, "model": "naive"}),
+    )
+    plan_id = ledger.save_plan(draft(lines=lines)).plan_id
+    decided = StepResult(step="assortment", summary="drafted", facts={"plan_id": plan_id})
+    monkeypatch.setattr(execution, "find_step", lambda _: lambda _: decided)
+    file = tmp_path / f"plan.{suffix}"
+    output = run("decide", "assortment", "--as-of", "2017-09-30", "--out", str(file)).output
+    assert f"Plan {plan_id}, 4 lines (1 drop, 3 range): {file}" in output
+    written = pd.read_csv(file) if suffix == "csv" else pd.read_parquet(file)
+    assert list(written["product_id"]) == ["p1", "p2", "p3", "p9"]
+    assert list(written["rank"].fillna(0)) == [1, 2, 0, 1]
+    assert list(written.columns[:4]) == ["region", "category", "rank", "product_id"]
+    assert written.columns[-1] == "model"
+    before = file.read_bytes()
+    run("decide", "assortment", "--as-of", "2017-09-30", "--out", str(file))
+    assert file.read_bytes() == before
+    assert [f.name for f in tmp_path.iterdir() if "plan" in f.name] == [file.name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("assortment", "--out", "plan.xlsx"), "plan.xlsx should end in .csv or .parquet"),
+        (("assortment", "--out", "nowhere/plan.csv"), "nowhere/plan.csv cannot be written: there is no folder"),
+        (("--out", "plan.csv"), "Which plan shall --out hold? Say `coldframe decide assortment`"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_any_work(
+    arguments: tuple[str, ...], message: str, asked: list[tuple[str, Request]]
+) -> None:
+    result = run("decide", *arguments, "--as-of", "2017-09-30")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert asked == []
+
+
+def test_a_plan_for_days_that_another_published_plan_has_says_so(
+    ledger: Ledger, draft: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = ledger.save_plan(draft()).plan_id
+    ledger.change_status(other, "approved", by="ann", why="fits the shelves")
+    ledger.change_status(other, "published", by="ann", why="")
+    season = {"season": "2017-12-01..2018-01-31", "valid_from": date(2017, 12, 1), "valid_until": date(2018, 1, 31)}
+    plan_id = ledger.save_plan(draft(**season)).plan_id
+    told = f"Plan {other} for 2017-Q4 is published for 31 of the same days (2017-12-01 to 2017-12-31)"
+    decided = StepResult(step="assortment", summary="drafted", facts={"plan_id": plan_id})
+    monkeypatch.setattr(execution, "find_step", lambda _: lambda _: decided)
+    assert told in run("decide", "assortment", "--as-of", "2017-09-30").output
+    assert told in run("show", plan_id).output
+    run("approve", plan_id, "--by", "ann", "--why", "for Christmas")
+    refused = run("publish", plan_id, "--by", "ann")
+    assert refused.exit_code == 2
+    assert told in refused.stderr
+    assert ledger.plan(plan_id).status == "approved"
+    assert run("publish", plan_id, "--by", "ann", "--why", "Christmas goes before").exit_code == 0
 
 
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
