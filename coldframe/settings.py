@@ -45,6 +45,9 @@ class Settings(BaseSettings):
     max_quarantine_share: float = Field(
         0.05, ge=0, le=1, description="Share of a table's rows in quarantine above which landing is refused."
     )
+    max_forecast_age_days: int = Field(
+        7, ge=0, description="Days before its as-of that the forecast of a plan may have been made."
+    )
     daily_cron: str = Field("0 3 * * *", description="When the daily DAG lands yesterday (UTC).")
     weekly_cron: str = Field("0 5 * * 1", description="When the weekly DAG retrains (UTC).")
 

@@ -168,6 +168,27 @@ class Registry:
         """The release that serves; None before the first promotion."""
         return self._aliased(model, CHAMPION)
 
+    def champion_for(self, model: str, as_of: date) -> Release:
+        """The champion, where a plan as of that day may rest on it.
+
+        Raises NotAvailableError where there is none, where it knows of later days, or where it is older than
+        COLDFRAME_MAX_FORECAST_AGE_DAYS allows: a plan made from it would not say that trends since are not in it.
+        """
+        champion, most = self.champion(model), get_settings().max_forecast_age_days
+        if champion is None:
+            source = self.workspace.source
+            raise NotAvailableError(f"No {model} of {source} has been promoted yet. Run `coldframe train`.")
+        age = (as_of - champion.as_of).days
+        told = f"The {model} release that serves is {champion.id}, as of {champion.as_of}; the plan is as of {as_of}"
+        if age < 0:
+            raise NotAvailableError(f"{told}: it knows {-age} days too many. Run `coldframe train` as of that day.")
+        if age > most:
+            raise NotAvailableError(
+                f"{told}: it is {age} days old, and at most {most} are allowed. Run `coldframe train` as of that day, "
+                "or raise COLDFRAME_MAX_FORECAST_AGE_DAYS."
+            )
+        return champion
+
     def challenger(self, model: str) -> Release | None:
         """The last release that was not promoted; None where there is none."""
         return self._aliased(model, CHALLENGER)

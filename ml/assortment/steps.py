@@ -9,7 +9,6 @@ from typing import Any
 import pandas as pd
 
 from coldframe import plans, seasons, snapshots
-from coldframe.errors import NotAvailableError
 from coldframe.ledger import PlanDraft, PlanLine
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
@@ -24,14 +23,12 @@ _HALF_WIDTH = 1.2816
 def assortment(request: Request) -> StepResult:
     """Decides the season's assortment and saves it as a draft.
 
-    Raises NotAvailableError before the first forecast or for a season it does not cover, ConfigurationError for rules
-    that cannot be kept together.
+    Raises NotAvailableError where no snapshot of that day is published, where no forecast serves that is fresh enough
+    or covers the season, ConfigurationError for rules that cannot be kept together.
     """
     place = workspace(request.source)
-    snapshot = snapshots.current(place)
-    release = Registry(place).champion("forecasting")
-    if release is None:
-        raise NotAvailableError(f"No forecast of {request.source} has been promoted yet. Run `coldframe train`.")
+    snapshot = snapshots.of_day(place, request.as_of)
+    release = Registry(place).champion_for("forecasting", request.as_of)
     season = seasons.resolve(request.season, request.as_of, snapshot.frame("dim_calendar"))
     found = candidates(snapshot, release.file("season_totals"), season, request)
     rules = Rules(

@@ -53,6 +53,33 @@ def test_the_same_content_is_the_same_release_once_and_other_content_another(reg
     assert sorted(v.version for v in versions) == [1, 2]
 
 
+def test_a_plan_rests_on_the_champion_of_its_day_or_of_the_week_before(registry: Registry) -> None:
+    with pytest.raises(NotAvailableError, match=r"No forecasting of .* has been promoted yet"):
+        registry.champion_for("forecasting", date(2017, 9, 30))
+    release = made(registry)
+    registry.promote("forecasting", release, PROMOTE)
+    for day in (date(2017, 9, 30), date(2017, 10, 7)):
+        assert registry.champion_for("forecasting", day) == release
+
+
+@pytest.mark.parametrize(
+    ("as_of", "message"),
+    [
+        (
+            date(2017, 10, 8),
+            "the plan is as of 2017-10-08: it is 8 days old, and at most 7 are allowed.*coldframe train",
+        ),
+        (date(2017, 9, 29), "the plan is as of 2017-09-29: it knows 1 days too many"),
+    ],
+)
+def test_an_old_champion_and_one_that_knows_the_future_are_refused_with_their_age(
+    as_of: date, message: str, registry: Registry
+) -> None:
+    registry.promote("forecasting", made(registry), PROMOTE)
+    with pytest.raises(NotAvailableError, match=message):
+        registry.champion_for("forecasting", as_of)
+
+
 def test_mlflow_keeps_parameters_metrics_and_where_the_release_lies(registry: Registry) -> None:
     release = made(registry)
     client = registry._client
