@@ -342,6 +342,25 @@ TRAFFIC = Table(
     ),
     rules=(Rule("clicks_within_impressions", "clicks <= impressions", "clicks exceed impressions"),),
 )
+VISITS = Table(
+    name="visits",
+    kind=Kind.EVENTS,
+    day="date",
+    description=(
+        "How many looked at a category and how many of them bought of it, one row a day, region, category and channel. "
+        "Those who left without a buy are what tells how far products replace each other."
+    ),
+    key=("date", "region", "category", "channel"),
+    columns=(
+        Column("date", Type.DATE, "Day of the visits (UTC)."),
+        Column("region", Type.TEXT, "Region of the visitors, as in order_lines."),
+        Column("category", Type.TEXT, "Category they looked at, as in products."),
+        Column("channel", Type.TEXT, "Where they looked, as in order_lines."),
+        _count("visits", "Visits, whether they ended in a buy or not."),
+        _count("buys", "Visits that ended in a buy of the category."),
+    ),
+    rules=(Rule("buys_within_visits", "buys <= visits", "buys exceed visits"),),
+)
 EXPOSURES = Table(
     name="exposures",
     kind=Kind.EVENTS,
@@ -474,6 +493,7 @@ TABLES: tuple[Table, ...] = (
     REFUNDS,
     PAYMENTS,
     TRAFFIC,
+    VISITS,
     EXPOSURES,
     COUPON_ASSIGNMENTS,
     COUPON_REDEMPTIONS,

@@ -179,6 +179,7 @@ class Deliveries:
         today["content_products"].append(tables.content_products(made))
         today["payments"].append(tables.payments(orders))
         today["traffic"].append(tables.traffic(week, trade))
+        today["visits"].append(tables.visits(week, trade))
         today["inventory"].append(tables.inventory(week, trade))
         today["coupon_redemptions"].append(tables.coupon_redemptions(week, orders))
         if trade.day == week.monday:

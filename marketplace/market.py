@@ -72,6 +72,14 @@ class Traffic:
 
 
 @dataclass(frozen=True)
+class Visits:
+    """Counts [organic channel, group] of visits and of those that ended in a buy."""
+
+    visits: np.ndarray
+    buys: np.ndarray
+
+
+@dataclass(frozen=True)
 class Truth:
     """What only the simulator knows of a day. Money in cents, expected values, so without the day's luck.
 
@@ -93,7 +101,7 @@ class Truth:
 class Trade:
     """One day. Sold lines in the order of time: listing, channel, content (or -1), latent class, quantity.
 
-    `traffic` is counted when asked for: days that are only run through for their refunds need none.
+    `traffic` and `visits` are counted when asked for: days that are only run through for their refunds need none.
     """
 
     day: int
@@ -104,6 +112,7 @@ class Trade:
     quantity: np.ndarray
     shown: Shown
     traffic: Callable[[], Traffic]
+    visits: Callable[[], Visits]
     on_hand: np.ndarray
     merchant_discount: np.ndarray
     platform_discount: np.ndarray
@@ -370,17 +379,19 @@ class Week:
         quantity = 1 + np.searchsorted(_QUANTITIES, rng.random(len(shuffled)), side="right")
         kept, excess = self._serve(sold_listing, quantity)
         take = shuffled[kept]
+        sold_channel = np.concatenate(channel)[take]
         value = np.add.reduceat(lines * self.products.price[self.product], self.starts, axis=1)
         lost = excess + self._hidden(visits, offered & ~available, inclusive, discounts)
         return Trade(
             day=day,
             listing=sold_listing[kept],
-            channel=np.concatenate(channel)[take],
+            channel=sold_channel,
             content=np.concatenate(content)[take],
             latent=np.concatenate(latent)[take].astype(np.int64),
             quantity=quantity[kept],
             shown=shown,
             traffic=traffic,
+            visits=partial(self._visitors, day, visits, inclusive, wanted, sold_listing[kept], sold_channel),
             on_hand=np.where(offered, self.stock, -1),
             merchant_discount=discounts[0],
             platform_discount=discounts[1],
@@ -560,6 +571,29 @@ class Week:
         content = np.concatenate([none, shown.row_content, np.full(len(boosted), -1)])
         rows = np.flatnonzero(seen_by)
         return Traffic(listing[rows], channel[rows], content[rows], seen_by[rows], clicks[rows], carts[rows])
+
+    def _visitors(
+        self,
+        day: int,
+        visits: np.ndarray,
+        inclusive: np.ndarray,
+        wanted: np.ndarray,
+        sold_listing: np.ndarray,
+        sold_channel: np.ndarray,
+    ) -> Visits:
+        """Who came: those who wanted something, found or not, and those to whom nothing on show was worth it.
+
+        Buys and leavings split one Poisson stream, so the latter are drawn without regard to the former.
+        """
+        rng = stream(self.market.world.parameters.seed, "visits", day)
+        groups = self.market.groups
+        leave = np.ones(visits.shape)
+        leave[:, :, self.present] -= self.market.buys(inclusive)
+        came = rng.poisson((visits * leave).sum(axis=0))
+        came += np.array([np.bincount(self.group, of_channel, groups) for of_channel in wanted]).astype(np.int64)
+        organic = sold_channel < len(ORGANIC)
+        place = sold_channel[organic] * groups + self.group[sold_listing[organic]]
+        return Visits(came, np.bincount(place, minlength=came.size).reshape(came.shape))
 
     def _truth(
         self,

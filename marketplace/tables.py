@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from marketplace import content as media
 from marketplace.market import Market, Trade, Week
-from marketplace.occasions import CHANNELS, calendar, coupon_mondays
+from marketplace.occasions import CHANNELS, ORGANIC, calendar, coupon_mondays
 from marketplace.orders import METHODS, REASONS, Lines, Orders
 from marketplace.parameters import SEGMENTS, TIERS
 from marketplace.world import World
@@ -38,6 +38,7 @@ EVENTS = (
     "refunds",
     "payments",
     "traffic",
+    "visits",
     "coupon_assignments",
     "coupon_redemptions",
     "inventory",
@@ -274,6 +275,22 @@ def traffic(week: Week, trade: Trade) -> pa.Table:
             "impressions": pa.array(seen.impressions, pa.int64()),
             "clicks": pa.array(seen.clicks, pa.int64()),
             "carts": pa.array(seen.carts, pa.int64()),
+        }
+    )
+
+
+def visits(week: Week, trade: Trade) -> pa.Table:
+    counted, world = trade.visits(), week.market.world
+    channel, group = np.nonzero(counted.visits)
+    region, category = np.divmod(group, len(world.categories.names))
+    return pa.table(
+        {
+            "date": days(np.full(len(group), trade.day)),
+            "region": names(region, world.regions),
+            "category": names(category, world.categories.names),
+            "channel": names(channel, ORGANIC),
+            "visits": pa.array(counted.visits[channel, group], pa.int64()),
+            "buys": pa.array(counted.buys[channel, group], pa.int64()),
         }
     )
 

@@ -98,11 +98,13 @@ def write_shop(home: Path) -> Workspace:
 
 
 def _write_by_the_way(place: Workspace, day: date) -> None:
-    """Traffic, stock, a refund and a payment of two products: what optional tables add to the panel."""
+    """Traffic, stock, visits, a refund and a payment of two products: what optional tables add to the panel."""
     seen = pd.DataFrame({"date": day, "product_id": ["p00", "p02"], "region": "north", "channel": "shop"})
     traffic = seen.assign(content_id="", impressions=[100, 40], clicks=[9, 3], carts=[2, 0])
     write(place, "traffic", day, traffic)
     write(place, "inventory", day, seen.assign(on_hand=[0, 7]))
+    looked = {"date": [day], "region": "north", "category": "tea", "channel": "shop", "visits": 50, "buys": 3}
+    write(place, "visits", day, pd.DataFrame(looked))
     back = {"refund_id": [f"r{day}"], "line_number": 1, "refunded_at": day, "quantity": 1, "amount": 3.33}
     write(place, "refunds", day, pd.DataFrame(back).assign(product_id="p00", region="north"))
     paid = {"order_id": [f"{day}-0"], "payment_number": 1, "paid_at": day, "method": "card", "amount": 6.66}

@@ -110,6 +110,28 @@ def test_counts_of_traffic_contain_one_another(week: Week) -> None:
         assert (carts >= sold).all()
 
 
+def test_visits_count_who_bought_and_who_left(market: Market) -> None:
+    week = Week(market, MONDAY)
+    week.stock[:] = 10**6
+    came = bought = 0
+    for trade in week.days(MONDAY + 6):
+        counted = trade.visits()
+        organic = trade.channel < 2
+        group = week.group[trade.listing[organic]]
+        sold = np.array([np.bincount(group[trade.channel[organic] == c], minlength=market.groups) for c in (0, 1)])
+        assert (counted.buys == sold).all()
+        came, bought = came + counted.visits.sum(), bought + counted.buys.sum()
+    # Poisson: the share of a full category's visits that end in a buy, give or take luck and what was launched since.
+    assert bought / came == pytest.approx(market.world.parameters.demand.buy_probability, rel=0.15)
+
+
+def test_who_wanted_what_had_run_out_came_and_left(market: Market) -> None:
+    week = Week(market, MONDAY)
+    week.stock[:] = 0
+    counted = next(week.days(MONDAY)).visits()
+    assert counted.buys.sum() == 0 < counted.visits.sum()
+
+
 def test_classes_choose_as_their_tastes_say(market: Market) -> None:
     products = market.world.through(MONDAY).products
     bargain, quality = market.utilities(products)
