@@ -480,13 +480,16 @@ def reject(plan_id: _PlanId, by: _By, why: _Why) -> None:
 def publish(plan_id: _PlanId, by: _By, why: _Why = "") -> None:
     """Put an approved plan into force; the one published before for the same season is superseded.
 
-    Days that another season's published plan has as well need a reason.
+    An assortment's lines land as facts, to lie beside what will sell. Days that another season's published plan has as
+    well need a reason.
     """
     ledger = Ledger.open()
-    told = overlaps(ledger, ledger.plan(plan_id))
+    plan = ledger.plan(plan_id)
+    told = overlaps(ledger, plan)
     if told and not why.strip():
         raise ConfigurationError(" ".join(told) + " Decide for that season or for other days, or say --why both hold.")
     _settle(plan_id, "published", by, why)
+    find_service("land_plans")(plan.source)
 
 
 @app.command()

@@ -482,6 +482,19 @@ class Ledger:
         with self._reading() as session:
             return tuple(_plan(row) for row in session.scalars(query))
 
+    def ever_published(self, source: str, kind: str) -> tuple[Plan, ...]:
+        """Plans that are or were in force, in the order in which each was last published."""
+        last = func.max(PlanEventRow.event_id)
+        query = (
+            select(PlanRow)
+            .join(PlanEventRow, PlanEventRow.plan_id == PlanRow.plan_id)
+            .where(PlanRow.source == source, PlanRow.kind == kind, PlanEventRow.to_status == "published")
+            .group_by(PlanRow.plan_id)
+            .order_by(last)
+        )
+        with self._reading() as session:
+            return tuple(_plan(row) for row in session.scalars(query))
+
     def lines(self, plan_id: str) -> tuple[PlanLine, ...]:
         """Lines of a plan in the order they were decided. Raises NotAvailableError for an unknown plan."""
         names = [PlanLineRow.__table__.c[name] for name in PlanLine.__dataclass_fields__]

@@ -501,3 +501,33 @@ TABLES: tuple[Table, ...] = (
     MERCHANT_FUNNEL,
 )
 BY_NAME = {t.name: t for t in TABLES}
+
+PLAN_LINES = Table(
+    name="plan_lines",
+    kind=Kind.STATE,
+    description=(
+        "Lines of the assortments that were published, one row a plan, region and product. A plan is known from its "
+        "as-of on, whenever somebody published it; of two for the same season and as-of, the one published last."
+    ),
+    key=("plan_id", "region", "product_id"),
+    columns=(
+        _id("plan_id", "Plan in the ledger."),
+        Column("as_of", Type.DATE, "Last day the plan knew of."),
+        Column("season", Type.TEXT, "Season it is for."),
+        Column("valid_from", Type.DATE, "First day of the season."),
+        Column("valid_until", Type.DATE, "Last day of the season."),
+        Column("region", Type.TEXT, "Region of the line."),
+        Column("category", Type.TEXT, "Category the product was planned in."),
+        _id("product_id", "Product.", references="products.product_id"),
+        Column("action", Type.TEXT, "What was decided: range or drop."),
+        _count("rank", "Place within its region and category; empty where it has none.", minimum=1, nullable=True),
+        Column("quantity", Type.RATIO, "Depth: units to hold.", minimum=0),
+        Column("expected_units", Type.RATIO, "Units it was expected to sell.", nullable=True, minimum=0),
+        Column("objective", Type.TEXT, "What value is: gmv, margin or units of the season."),
+        Column("value", Type.RATIO, "What it was expected to bring."),
+        Column("value_low", Type.RATIO, "Lower bound of that."),
+        Column("value_high", Type.RATIO, "Upper bound of that."),
+    ),
+)
+OWN: tuple[Table, ...] = (PLAN_LINES,)
+"""What Coldframe lands itself (landing.plans); no source delivers it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from landing.contract import TABLES
+from landing.contract import OWN, TABLES
 
 _HEADER = "# Made by `python -m landing.dbt_sources > dbt/models/sources.yml`; change landing/contract.py instead.\n"
 _KNOWN_AT = {
@@ -57,7 +57,7 @@ def sources() -> dict[str, Any]:
             ]
             + [_KNOWN_AT],
         }
-        for table in TABLES
+        for table in (*TABLES, *OWN)
     ]
     tables += [
         {

@@ -6,7 +6,7 @@ People build their exports from that page; when it says something else than the 
 from collections.abc import Iterator
 
 from coldframe.settings import PROJECT_ROOT
-from landing.contract import TABLES, VERSION, Column, Kind, Table, Type
+from landing.contract import OWN, TABLES, VERSION, Column, Kind, Table, Type
 
 PAGE = PROJECT_ROOT / "docs" / "contract.md"
 
@@ -30,11 +30,18 @@ not available. How to deliver files is told in [Bring your own data](bring-your-
 * *optional* columns may be empty, or left out altogether.
 * Tables of **events** belong to the UTC day of their day column. **State** tables are delivered whole each time.
 """
+_OWN = """\
+# What Coldframe lands itself
+
+No source delivers it; a file of that name is ignored.
+"""
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    return "\n".join([_HEAD, *(line for table in TABLES for line in _section(table))])
+    sections = (line for table in TABLES for line in _section(table))
+    own = (line for table in OWN for line in _section(table))
+    return "\n".join([_HEAD, *sections, _OWN, *own])
 
 
 def _section(table: Table) -> Iterator[str]:

@@ -23,7 +23,8 @@ from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import Settings, get_settings
 from landing import store
-from landing.contract import TABLES, VERSION, Kind, Table
+from landing.contract import OWN, TABLES, VERSION, Kind, Table
+from landing.plans import land_plans
 from landing.sources import Offer, Source, open_source
 from landing.validate import Checked, Limits, check, excess, merge, most_frequent
 
@@ -50,6 +51,7 @@ def land(request: Request) -> StepResult:
             f"{request.source} lacks {', '.join(missing)}, which the contract requires. Nothing was landed."
         )
     ledger = Ledger.open(settings)
+    land_plans(request.source)
     record = _read_record(place)
     if not request.force and record.get("fingerprint") == _fingerprint(place, offer, request, settings):
         log.info("%s: files, request and code are those of the last landing", request.source)
@@ -235,10 +237,10 @@ def _sum_up(
 
 
 def _schemas(connection: duckdb.DuckDBPyConnection, place: Workspace, scratch: Path) -> list[tuple[Path, Path]]:
-    """Schema files of every contract table, offered or not: those who read can then count on all of them."""
+    """Schema files of every table, offered or not: those who read can then count on all of them."""
     return [
         (store.write_schema(connection, table, scratch / table.name), landed.schema_file(place, table.name))
-        for table in TABLES
+        for table in (*TABLES, *OWN)
     ]
 
 

@@ -108,7 +108,7 @@ def _ask(questions: Iterable[Question], answer: Callable[[str], pd.DataFrame]) -
 
 @contextmanager
 def _landed(where: Workspace, as_of: date) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
-    """A connection with one view per landed contract table, and the names of those that have a version."""
+    """A connection with one view per landed table, and the names of those of the sources' that have a version."""
     selected = landed.select(where, as_of)
     if not selected:
         raise NotAvailableError(f"Nothing of {where.source} has landed yet. Run `coldframe land` first.")
@@ -121,7 +121,7 @@ def _landed(where: Workspace, as_of: date) -> Iterator[tuple[duckdb.DuckDBPyConn
             files = [str(landed.schema_file(where, table)), *(str(p.path) for p in partitions)]
             listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
             connection.execute(f"create view {table} as from read_parquet([{listed}], hive_partitioning = false)")
-        yield connection, [table for table, partitions in selected.items() if partitions]
+        yield connection, [table.name for table in contract.TABLES if selected.get(table.name)]
 
 
 def _count_quarantine(connection: duckdb.DuckDBPyConnection, request: Request) -> None:

@@ -306,6 +306,7 @@ def marts_suite(
         _reconciliation(names, accepted_gmv, accepted_lines),
         _sales_of_last_week(names, last_week),
         _panel(names, as_of, last_week),
+        _plans(names),
         _feature_rows(names, last_week),
         *(_feature_nulls(names[name], columns, last_week) for name, columns in sorted(features.items())),
     )
@@ -440,6 +441,31 @@ def _panel(names: dict[str, str], as_of: date, last_week: date) -> Question:
             none_of("series_with_gaps", "critical", "A week without a sale must be a zero, or forecasts skip it."),
             none_of("rows_below_zero", "critical", "Units and GMV cannot be negative or missing. Mend the model."),
             none_of("weeks_with_wrong_days_elapsed", "critical", "A part of a week would be learned as a whole one."),
+        ),
+    )
+
+
+def _plans(names: dict[str, str]) -> Question:
+    lines = names["fct_plan_line"]
+    return Question(
+        "plans",
+        f"""
+        with plans as (
+            select plan_id, valid_from, valid_until, sum(gmv) as gmv from {lines} group by all
+        ),
+        beyond as (
+            select plan_id from plans
+            left join {names["fct_product_day"]} as sales on sales.date between valid_from and valid_until
+            group by plan_id, plans.gmv having plans.gmv > coalesce(sum(sales.gmv), 0)
+        )
+        select
+            'fct_plan_line' as {SUBJECT},
+            (select count(*) from {lines}) - (select count(*) from landed.plan_lines) as lines_off_by,
+            (select count(*) from beyond) as plans_beyond_the_shop
+        """,
+        (
+            between("lines_off_by", "critical", "Lines of published plans are missing or repeated in the mart.", 0, 0),
+            none_of("plans_beyond_the_shop", "critical", "A plan sold more than the whole shop: a join repeats sales."),
         ),
     )
 

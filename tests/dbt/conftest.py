@@ -17,7 +17,7 @@ from coldframe import landed, transform
 from coldframe.paths import Workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import get_settings
-from landing.contract import BY_NAME, TABLES
+from landing.contract import OWN, TABLES
 
 FIRST_DAY = date(2024, 1, 1)
 SATURDAY = date(2024, 5, 4)
@@ -26,11 +26,12 @@ SUNDAY, MONDAY = SATURDAY + timedelta(days=1), SATURDAY + timedelta(days=2)
 CORRECTED = date(2024, 3, 6)
 """A day of which a second version becomes known on MONDAY."""
 SOURCE = "shop"
+SPECS = {table.name: table for table in (*TABLES, *OWN)}
 
 
 def write(place: Workspace, table: str, day: date | None, rows: pd.DataFrame, known: date | None = None) -> None:
     """Lands one version as the landing step would: the contract's columns and types, sorted by key."""
-    spec = BY_NAME[table]
+    spec = SPECS[table]
     columns = ", ".join(f'cast("{c.name}" as {c.type.value}) as "{c.name}"' for c in spec.columns)
     path = landed.partition(place, table, day, known).path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,9 +43,9 @@ def write(place: Workspace, table: str, day: date | None, rows: pd.DataFrame, kn
 def write_shop(home: Path) -> Workspace:
     """Lands 127 days of 12 products, with a product and a price added on SUNDAY and a day corrected on MONDAY."""
     place = Workspace(home, SOURCE)
-    for table in TABLES:
-        write(place, table.name, None, pd.DataFrame(columns=table.column_names))
-        landed.partition(place, table.name, None).path.rename(landed.schema_file(place, table.name))
+    for name, table in SPECS.items():
+        write(place, name, None, pd.DataFrame(columns=table.column_names))
+        landed.partition(place, name, None).path.rename(landed.schema_file(place, name))
     products = pd.DataFrame(
         {
             "product_id": [f"p{i:02d}" for i in range(12)],
@@ -79,6 +80,11 @@ def write_shop(home: Path) -> Workspace:
     write(place, "prices", None, prices)
     write(place, "prices", None, pd.concat([prices, late]), known=SUNDAY)
     write(place, "regions", None, pd.DataFrame({"region": ["north", "south"], "parent": "the land"}))
+    season = {"season": "spring", "valid_from": date(2024, 3, 1), "valid_until": date(2024, 5, 31)}
+    planned = pd.DataFrame({"product_id": ["p00", "p02", "p09"], "action": ["range", "range", "drop"]})
+    planned = planned.assign(plan_id="plan", as_of=date(2024, 2, 29), **season, region="north", category="tea")
+    promised = {"objective": "gmv", "quantity": 20, "expected_units": 15, "value": 50, "value_low": 0, "value_high": 99}
+    write(place, "plan_lines", None, planned.assign(**promised), known=date(2024, 2, 29))
     rng = np.random.default_rng(7)
     for offset in range(127):
         day = FIRST_DAY + timedelta(days=offset)

@@ -48,6 +48,26 @@ def test_what_optional_tables_say_stands_in_the_panel_and_is_empty_for_what_the_
     ]
 
 
+def test_a_published_plan_lies_beside_what_sold_on_the_days_of_its_season_so_far(shop: Any) -> None:
+    home = shop.fresh(shop.saturday)
+    sold = """
+        select product_id, sum(units)::bigint, sum(gmv) from marts.fct_product_day
+        where region = 'north' and date >= '2024-03-01' and product_id in ('p00', 'p02') group by 1
+    """
+    found = {product: (units, gmv) for product, units, gmv in shop.query(home, sold)}
+    lines = shop.query(
+        home,
+        "select product_id, units, gmv, days_elapsed, days_out_of_stock, forecast_error_units from marts.fct_plan_line",
+    )
+    counted = (date(2024, 1, 1) + timedelta(days=n) for n in range(1, 127, 5))
+    days_out = len([day for day in counted if date(2024, 3, 1) <= day <= shop.saturday])
+    assert sorted(lines) == [
+        ("p00", *found["p00"], 65, days_out, None),
+        ("p02", *found["p02"], 65, 0, None),
+        ("p09", 0, 0, 65, 0, None),
+    ]
+
+
 def test_a_late_correction_ends_like_a_fresh_build(shop: Any, copied: Callable[[date], Path]) -> None:
     home = copied(shop.sunday)
     assert shop.build(home, shop.monday).facts["rebuild_from"] == "2024-03-06"

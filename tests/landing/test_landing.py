@@ -18,7 +18,7 @@ from coldframe import landed
 from coldframe.errors import BadInputError, ConfigurationError
 from coldframe.ledger import Ledger
 from coldframe.run import Request
-from landing.contract import BY_NAME, TABLES
+from landing.contract import BY_NAME, OWN, TABLES
 from landing.sources import ADAPTERS, Offer, open_source
 from landing.sources.files import Files
 from landing.steps import land
@@ -56,9 +56,9 @@ def test_the_first_version_of_a_day_is_known_on_that_day(folder: Path, shop: Any
 def test_every_contract_table_has_a_schema_file_and_tables_not_offered_are_empty(folder: Path, shop: Any) -> None:
     shop.land(folder)
     selected = landed.select(shop.workspace, THREE)
-    assert set(selected) == {t.name for t in TABLES}
+    assert set(selected) == {t.name for t in (*TABLES, *OWN)}
     assert selected["traffic"] == []
-    assert all(landed.schema_file(shop.workspace, t.name).is_file() for t in TABLES)
+    assert all(landed.schema_file(shop.workspace, name).is_file() for name in selected)
 
 
 def test_landed_files_have_the_contracts_columns_in_its_order_and_are_sorted_by_key(folder: Path, shop: Any) -> None:

@@ -116,6 +116,14 @@ def test_a_part_of_a_week_passed_off_as_a_whole_one_stops_the_publication(house:
     house.stops(STEP, "panels.weeks_with_wrong_days_elapsed")
 
 
+def test_lines_of_plans_that_never_landed_and_sold_more_than_the_shop_stop_the_publication(house: Any) -> None:
+    house.unconstrained("fct_plan_line")
+    plan = "plan_id, region, product_id, valid_from, valid_until, gmv"
+    house.tamper(f"insert into fct_plan_line ({plan}) values ('p', 'north', 'x', '{house.week}', '{house.as_of}', 1e9)")
+    assert "is 1 (fct_plan_line)" in house.stops(STEP, "plans.lines_off_by")
+    assert "is 1 (fct_plan_line)" in house.stops(STEP, "plans.plans_beyond_the_shop")
+
+
 def test_products_without_features_for_the_last_complete_week_stop_the_publication(house: Any) -> None:
     house.tamper(f"delete from ftr_product_week where event_timestamp = '{house.known}'")
     assert "is 0 (ftr_product_week)" in house.stops(STEP, "features.rows_last_week_products")

@@ -22,6 +22,7 @@ MARTS = [
         "fct_product_week",
         "fct_category_week",
         "fct_merchant_week",
+        "fct_plan_line",
         "ftr_product_week",
     )
 ]
