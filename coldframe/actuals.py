@@ -1,8 +1,8 @@
 """What really sold in a season that a plan was made for before it began.
 
-Deciding must never see these facts, so they are landed apart, by a process of its own, into a home beneath the home
-(``home/actuals``) whose ledger and partitions no step of the pipeline reads. When this is wrong, a plan is praised or
-blamed for sales that are not its season's.
+Once the published snapshot knows the whole season, it says so. Before, deciding must not see these facts: they are
+landed apart, by a process of its own, into a home beneath the home (``home/actuals``) whose ledger and partitions no
+step of the pipeline reads. When this is wrong, a plan is praised or blamed for sales that are not its season's.
 """
 
 import os
@@ -16,11 +16,12 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from coldframe import landed
+from coldframe import landed, snapshots
 from coldframe.errors import ColdframeError, NotAvailableError
 from coldframe.ledger import Plan
-from coldframe.paths import Workspace
+from coldframe.paths import Workspace, workspace
 from coldframe.settings import PREFIX, Settings, get_settings
+from coldframe.snapshots import Snapshot
 
 RANKED_WEEKS = 13
 
@@ -74,36 +75,45 @@ def land_apart(request: ActualsRequest) -> None:
 def season_actuals(
     plan: Plan, path: Path | None = None, settings: Settings | None = None, land: Land = land_apart
 ) -> Actuals:
-    """Sales of the days `plan` is valid for, from the same source, landed apart.
+    """Sales of the days `plan` is valid for: from the published snapshot where it covers them, else landed apart.
 
     Raises NotAvailableError where the source has no sales after the plan's as-of.
     """
-    home = (settings or get_settings()).home / "actuals"
+    settings = settings or get_settings()
     start = plan.as_of - timedelta(weeks=RANKED_WEEKS) + timedelta(days=1)
-    land(ActualsRequest(home, plan.source, start, plan.valid_until, path))
-    workspace = Workspace(home, plan.source)
-    files = [str(p.path) for p in landed.visible(workspace, "order_lines", plan.valid_until)]
-    products = [str(p.path) for p in landed.visible(workspace, "products", plan.valid_until)]
-    if not files or not products:
+    snapshot = _current(plan, settings)
+    if snapshot is not None and snapshot.as_of >= plan.valid_until:
+        sales, products = snapshot.files("fct_product_day"), snapshot.files("dim_product")
+        lines = "select region, product_id, date as day, units, gmv from read_parquet($sales)"
+    else:
+        home = settings.home / "actuals"
+        land(ActualsRequest(home, plan.source, start, plan.valid_until, path))
+        apart = Workspace(home, plan.source)
+        sales, products = (
+            [version.path for version in landed.visible(apart, table, plan.valid_until)]
+            for table in ("order_lines", "products")
+        )
+        lines = """
+            select region, product_id, ordered_at::date as day, quantity as units, gross_amount as gmv
+            from read_parquet($sales, hive_partitioning = false) where status <> 'cancelled'
+        """
+    if not sales or not products:
         raise NotAvailableError(
             f"{plan.source} landed no order lines or no products for {start} to {plan.valid_until}."
         )
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         frame = connection.execute(
-            """
-            with lines as (
-                select region, product_id, quantity, gross_amount, ordered_at::date as day
-                from read_parquet($files, hive_partitioning = false)
-                where status <> 'cancelled' and ordered_at::date >= $start
+            f"""
+            with lines as ({lines}
             ), sold as (
                 select
                     region, product_id,
-                    coalesce(sum(quantity) filter (where day between $first and $last), 0)::double as units,
-                    coalesce(sum(gross_amount) filter (where day between $first and $last), 0)::double as gmv,
-                    sum(gross_amount) filter (where day <= $as_of)::double as recent,
+                    coalesce(sum(units) filter (where day between $first and $last), 0)::double as units,
+                    coalesce(sum(gmv) filter (where day between $first and $last), 0)::double as gmv,
+                    sum(gmv) filter (where day <= $as_of)::double as recent,
                     max(day) filter (where day between $first and $last) as until
-                from lines group by all
+                from lines where day >= $start group by all
             )
             select
                 region, category, product_id, title, units, gmv, until,
@@ -114,8 +124,8 @@ def season_actuals(
             order by region, category, gmv desc, product_id
             """,
             {
-                "files": files,
-                "products": products,
+                "sales": [str(file) for file in sales],
+                "products": [str(file) for file in products],
                 "start": start,
                 "as_of": plan.as_of,
                 "first": plan.valid_from,
@@ -129,3 +139,20 @@ def season_actuals(
         )
     until = frame["until"].max().date()
     return Actuals(frame.drop(columns="until"), plan.valid_from, plan.valid_until, until)
+
+
+def line_by_line(plan: Plan, settings: Settings | None = None) -> pd.DataFrame | None:
+    """The plan's rows of `fct_plan_line` in the published snapshot, once its season has begun there.
+
+    None before, and for a plan that was not published when the snapshot was built.
+    """
+    snapshot = _current(plan, settings or get_settings())
+    if snapshot is None or "fct_plan_line" not in snapshot.tables:
+        return None
+    lines = snapshot.frame("fct_plan_line", where=f"plan_id = '{plan.plan_id}' and days_elapsed > 0")
+    return None if lines.empty else lines
+
+
+def _current(plan: Plan, settings: Settings) -> Snapshot | None:
+    place = workspace(plan.source, settings)
+    return snapshots.current(place) if place.current.exists() else None

@@ -142,6 +142,38 @@ def comparison_report(plan: Plan, comparison: Comparison, actuals: Actuals) -> R
     return Group(table, *(Text(note) for note in notes))
 
 
+def line_by_line_report(lines: pd.DataFrame) -> RenderableType:
+    """What went otherwise in each region: the forecast, stock that ran out, the choice. `lines` are of one plan, in the
+    columns of ``fct_plan_line``."""
+    first = lines.iloc[0]
+    known, over = bool(lines["days_out_of_stock"].notna().any()), first["days_elapsed"] == first["days"]
+    table = Table(title=f"Plan {first['plan_id']} line by line, {first['days_elapsed']} of {first['days']} days")
+    table.add_column("region")
+    for name in ("lines", "sold GMV", "forecast off by", "lost to stock-outs", "cost of the choice"):
+        table.add_column(name, justify="right")
+    ranged = lines[lines["action"] == RANGED]
+    for region, of_region in (*ranged.groupby("region"), ("all", ranged)):
+        off = of_region["forecast_error_gmv"].sum(min_count=1)
+        table.add_row(
+            str(region),
+            f"{len(of_region):,}",
+            _money(float(of_region["gmv"].sum())),
+            "" if pd.isna(off) else f"{off:+,.0f}",
+            _money(float(of_region["lost_gmv"].sum())) if known else "",
+            _money(float(of_region["choice_error_gmv"].sum())),
+            style="bold" * (region == "all"),
+        )
+    notes = [
+        "Cost of the choice: how much more the best products left out sold than the worst chosen, as far as they were "
+        "on sale at all."
+    ]
+    if not known:
+        notes.append("The source has no inventory: what was lost to stock-outs is not known, and counts as forecast.")
+    if not over:
+        notes.append("How far the forecast was off is told once the season is over.")
+    return Group(table, *(Text(note) for note in notes))
+
+
 def _head(plan: Plan) -> list[RenderableType]:
     title = Text(f"{plan.kind.capitalize()} plan {plan.plan_id} ({plan.status})", style="bold")
     days = str(plan.valid_from) if plan.valid_from == plan.valid_until else f"{plan.valid_from} … {plan.valid_until}"
@@ -161,6 +193,7 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
         f"{len(lines) - len(ranged):,} products to drop.",
         f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))}{_bounds(plan)}.",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
+        *_backtest(plan),
     ]
     tables: list[RenderableType] = []
     for region, of_region in groupby(sorted(lines, key=attrgetter("region")), key=attrgetter("region")):
@@ -178,6 +211,20 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
             )
         tables.append(table)
     return [*(Text(s) for s in summary), *tables]
+
+
+def _backtest(plan: Plan) -> list[str]:
+    """How the same way of deciding would have done at earlier as-ofs: `summary["backtest"]` holds one entry each, with
+    `as_of`, `share_of_oracle` (0..1), `baseline` (the best rule of thumb there) and `best_baseline` (its share)."""
+    if (tested := plan.summary.get("backtest")) is None:
+        return []
+    if not tested:
+        return ["Back-test: the history is too short for one."]
+    told = [
+        f"as of {t['as_of']} {_share(t['share_of_oracle'])} ({t['baseline']} {_share(t['best_baseline'])})"
+        for t in tested
+    ]
+    return [f"Back-test, as a share of what a perfect choice sold, beside the best rule of thumb: {'; '.join(told)}."]
 
 
 def _top(lines: list[PlanLine], limit: int) -> list[PlanLine]:

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from coldframe.actuals import season_actuals
+from coldframe.actuals import line_by_line, season_actuals
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger, Plan, PlanLine
 from coldframe.plans import overlaps
-from coldframe.report import compare_with_actuals, comparison_report, plan_report
+from coldframe.report import compare_with_actuals, comparison_report, line_by_line_report, plan_report
 
 # A plan's tables need room; piped output has no width of its own.
 PIPED_WIDTH = 160
@@ -53,14 +53,16 @@ def show_plan(
 ) -> None:
     """Prints `limit` top lines of each region or stage, and what became of the plan: by whom, when, why.
 
-    `actuals` adds the sales of an assortment's season.
-
-    Those are landed from the plan's source (at `path`, where it needs one), apart from the pipeline.
+    `actuals` adds the sales of an assortment's season: from the published snapshot where it covers the season, else
+    landed from the plan's source (at `path`, where it needs one), apart from the pipeline. A published plan is also
+    followed line by line.
     """
     lines = ledger.lines(plan.plan_id)
     console.print(plan_report(plan, lines, limit))
     if actuals and plan.kind == "assortment":
         console.print(_beside_actuals(plan, lines, path, console))
+        if (followed := line_by_line(plan)) is not None:
+            console.print(line_by_line_report(followed))
     for told in overlaps(ledger, plan):
         console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
     # The first event is that it was decided, which its head says.
@@ -71,7 +73,7 @@ def show_plan(
 
 def _beside_actuals(plan: Plan, lines: Sequence[PlanLine], path: Path | None, console: Console) -> RenderableType:
     try:
-        with console.status("Landing what then sold, apart from the pipeline …"):
+        with console.status("Looking for what then sold …"):
             actuals = season_actuals(plan, path)
     except NotAvailableError as error:
         # The season of a plan that is any use lies ahead, so this is the usual answer and no failure.

@@ -4,18 +4,20 @@ from collections.abc import Callable
 from datetime import date
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from rich.console import Console, RenderableType
 
-from coldframe.actuals import Actuals, ActualsRequest, season_actuals
+from coldframe.actuals import Actuals, ActualsRequest, line_by_line, season_actuals
 from coldframe.errors import ColdframeError, NotAvailableError
 from coldframe.landed import partition
 from coldframe.ledger import Ledger, Plan, PlanDraft, PlanLine
 from coldframe.paths import Workspace
-from coldframe.report import compare_with_actuals, comparison_report, plan_report
+from coldframe.report import compare_with_actuals, comparison_report, line_by_line_report, plan_report
 from coldframe.settings import load
+from tests.ml.snapshots import write_snapshot
 
 Make = Callable[..., PlanDraft]
 MakeLine = Callable[..., PlanLine]
@@ -161,7 +163,93 @@ def test_a_season_that_is_over_says_whether_the_plans_interval_held(
         assert f"Expected 300 (80 % interval 200 – {high}), sold 250: the interval {told}." in text
 
 
+def test_a_plan_shows_how_its_way_of_deciding_did_before(ledger: Ledger, draft: Make, line: MakeLine) -> None:
+    tested = [
+        {"as_of": "2016-09-30", "share_of_oracle": 0.812, "baseline": "last 13 weeks", "best_baseline": 0.8},
+        {"as_of": "2016-06-30", "share_of_oracle": 0.75, "baseline": "same season last year", "best_baseline": 0.77},
+    ]
+    plan = ledger.save_plan(draft(summary={"backtest": tested}))
+    text = rendered(plan_report(plan, [line()]))
+    assert "as of 2016-09-30 81.2% (last 13 weeks 80.0%)" in text
+    assert "as of 2016-06-30 75.0% (same season last year 77.0%)" in text
+    short = ledger.save_plan(draft(summary={"backtest": []}, season="2018-Q1"))
+    assert "Back-test: the history is too short for one." in rendered(plan_report(short, [line()]))
+
+
+def followed(**changes: Any) -> pd.DataFrame:
+    """Two rows of `fct_plan_line` of a season that is over."""
+    rows = {
+        "plan_id": "a1",
+        "region": ["north", "south"],
+        "action": "range",
+        "days": 92,
+        "days_elapsed": 92,
+        "gmv": [250.0, 10.0],
+        "days_out_of_stock": [3, 0],
+        "lost_gmv": [30.0, 0.0],
+        "forecast_error_gmv": [-20.0, -290.0],
+        "choice_error_gmv": [0.0, 40.0],
+    }
+    return pd.DataFrame(rows | changes)
+
+
+def test_what_went_otherwise_is_told_apart_by_region() -> None:
+    text = rendered(line_by_line_report(followed()))
+    cells = [[cell.strip() for cell in row.split("│")[1:-1]] for row in text.splitlines() if "│" in row]
+    assert cells == [
+        ["north", "1", "250", "-20", "30", "0"],
+        ["south", "1", "10", "-290", "0", "40"],
+        ["all", "2", "260", "-310", "30", "40"],
+    ]
+
+
+def test_what_nobody_can_know_is_left_empty_and_said() -> None:
+    unknown = followed(days_elapsed=10, forecast_error_gmv=None, days_out_of_stock=None, lost_gmv=None)
+    text = rendered(line_by_line_report(unknown))
+    assert "10 of 92 days" in text
+    assert "The source has no inventory: what was lost to stock-outs is not known" in text
+    assert "told once the season is over" in text
+
+
 # What sold
+
+
+def publish(home: Path, as_of: date, **tables: pd.DataFrame) -> None:
+    place = Workspace(home, "shop")
+    write_snapshot(place.snapshots / "s1", as_of, **tables)
+    place.current.symlink_to("s1")
+
+
+def test_a_season_the_published_snapshot_knows_whole_is_read_there(plan: Plan, tmp_path: Path) -> None:
+    sales = pd.DataFrame(
+        {
+            "region": "north",
+            "product_id": ["p1", "p2", "p1"],
+            "date": pd.to_datetime(["2017-09-30", "2017-10-01", "2017-12-31"]),
+            "units": [9, 2, 1],
+            "gmv": [4.0, 10.0, 6.0],
+        }
+    )
+    products = pd.DataFrame({"product_id": ["p1", "p2"], "category": "tea", "title": ["A", "B"]})
+    lines = followed(plan_id=plan.plan_id)
+    publish(tmp_path, date(2018, 1, 7), fct_product_day=sales, dim_product=products, fct_plan_line=lines)
+
+    def land(request: ActualsRequest) -> None:
+        raise AssertionError("nothing needs to be landed")
+
+    settings = load(home=tmp_path)
+    actuals = season_actuals(plan, settings=settings, land=land)
+    rows = actuals.products.astype({"naive_rank": "Int64"})[["product_id", "units", "gmv", "naive_rank"]]
+    assert rows.to_numpy().tolist() == [["p2", 2.0, 10.0, pd.NA], ["p1", 1.0, 6.0, 1]]
+    found = line_by_line(plan, settings)
+    assert found is not None and len(found) == 2
+
+
+def test_a_plan_is_not_followed_before_its_season_or_its_publication(plan: Plan, tmp_path: Path) -> None:
+    settings = load(home=tmp_path)
+    assert line_by_line(plan, settings) is None
+    publish(tmp_path, date(2018, 1, 7), fct_plan_line=followed(plan_id=["another", plan.plan_id], days_elapsed=[9, 0]))
+    assert line_by_line(plan, settings) is None
 
 
 def land_lines(request: ActualsRequest, lines: list[tuple[str, str, str, int, float, str]]) -> None:
