@@ -1,12 +1,25 @@
 """What is left of demand when products are not on show, and the choice model found again in what was drawn from it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coldframe.errors import ConfigurationError
-from ml.assortment.choice import Substitution, prior
+from coldframe.errors import ConfigurationError, NotAvailableError
+from ml.assortment.choice import (
+    Substitution,
+    chances,
+    dissimilarity,
+    held_out,
+    pool,
+    prior,
+    refuse_unidentified,
+    visits_by_weight,
+    weigh,
+)
+from tests.ml.assortment.draws import PRICE, RHO, THETA, draw
 
 UNITS = np.array([5.0, 3.0, 2.0])
 
@@ -67,3 +80,83 @@ def test_a_prior_that_is_no_share_is_refused() -> None:
     for recapture in (-0.1, 1.0, float("nan")):
         with pytest.raises(ConfigurationError, match="recapture"):
             prior(recapture)
+
+
+def test_what_choices_were_drawn_from_is_found_again() -> None:
+    occasions = draw()
+    weights = weigh(occasions)
+    visits = visits_by_weight(occasions, weights)
+    theta, error = dissimilarity(visits)
+    assert weights.price_effect == pytest.approx(PRICE, abs=0.2)
+    assert error < 0.15
+    assert abs(theta - THETA) < 2.5 * error
+    chance, spread = chances(visits, THETA)
+    # What the weeks happen to be like is in the chance, so it is not exactly the one of an ordinary week.
+    assert chance == pytest.approx(np.full(3, RHO), rel=0.1)
+    assert (spread < 0.01).all()
+
+
+def test_a_product_that_is_seldom_there_weighs_what_it_sells_when_it_is() -> None:
+    occasions = draw(price=0.0)
+    half = np.arange(len(occasions.visits)) % 2 == 0
+    hidden = np.flatnonzero(occasions.bought.sum(axis=0) > 500)[0]
+    shown, bought = occasions.shown.copy(), occasions.bought.copy()
+    shown[half, hidden], bought[half, hidden] = False, 0
+    always = weigh(occasions).utility
+    seldom = weigh(replace(occasions, shown=shown, bought=bought)).utility
+    assert seldom == pytest.approx(always, abs=0.15)
+
+
+def test_the_chance_of_a_buy_is_with_everything_on_sale_in_stock() -> None:
+    occasions = draw(missing=0.5)
+    visits = visits_by_weight(occasions, weigh(occasions))
+    chance, _ = chances(visits, THETA)
+    assert (chance > 1.2 * occasions.buys.sum() / occasions.visits.sum()).all()
+
+
+def test_a_price_effect_of_the_wrong_sign_is_dropped_and_said() -> None:
+    weights = weigh(draw(price=+1.0))
+    assert weights.price_effect == 0
+    assert "prices are left out" in weights.warning
+    assert "+1.0" in weights.warning
+
+
+def test_prices_that_never_differ_have_no_effect() -> None:
+    occasions = draw()
+    weights = weigh(replace(occasions, price=np.zeros_like(occasions.price)))
+    assert (weights.price_effect, weights.warning) == (0, "")
+
+
+def test_a_range_that_never_changes_tells_nothing_of_dissimilarity() -> None:
+    occasions = draw(missing=0.0, price=0.0)
+    unchanged = replace(occasions, price=np.zeros_like(occasions.price))
+    _, error = dissimilarity(visits_by_weight(unchanged, weigh(unchanged)))
+    assert error > 100
+
+
+def test_without_anybody_who_left_the_chance_of_a_buy_is_refused() -> None:
+    with pytest.raises(NotAvailableError, match=r"all 500 visits ended in a buy.*deliver in `visits`"):
+        refuse_unidentified(500, 500)
+    with pytest.raises(NotAvailableError, match="only 3 of 500 visits"):
+        refuse_unidentified(500, 3)
+
+
+def test_the_model_tells_unseen_weeks_better_than_shares_of_popularity() -> None:
+    ours, popularity = held_out(draw(missing=0.3))
+    assert ours > popularity + 0.001
+
+
+def test_too_few_weeks_judge_nothing() -> None:
+    assert np.isnan(held_out(draw(weeks=3))).all()
+
+
+def test_a_category_of_which_little_is_known_is_taken_for_one_of_its_shop() -> None:
+    drawn, error = pool(np.array([0.6, 0.7, 0.65, 3.0]), np.array([0.05, 0.05, 0.05, 1000.0]))
+    assert drawn[3] == pytest.approx(0.65, abs=0.02)
+    assert error[3] < 0.1
+
+
+def test_categories_that_truly_differ_stay_apart() -> None:
+    drawn, _ = pool(np.array([0.3, 0.9]), np.array([0.01, 0.01]))
+    assert drawn == pytest.approx([0.3, 0.9], abs=0.01)
+    assert pool(np.array([0.4]), np.array([0.2])) == (pytest.approx([0.4]), pytest.approx([0.2]))
