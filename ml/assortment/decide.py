@@ -3,68 +3,88 @@
 The category manager signs what leaves this file. When it is wrong, shelves are filled with what does not sell, or a
 rule somebody relies upon (a product that must stay, room for new ones) is broken without a word.
 
-Choosing at most K products with quotas is a small integer programme. Most cells need no solver: when the K most
-valuable products keep every rule, no other choice can be worth more.
+The rules become rows of numbers here, optimise.py chooses, and what it chose is put into words.
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import ceil, floor
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 from coldframe.errors import ConfigurationError
-
-# HiGHS' default stops at a gap of 1e-4; a plan should not depend on where it stopped.
-_RELATIVE_GAP = 1e-9
-SECONDS = 10.0
+from ml.assortment.choice import Substitution, prior
+from ml.assortment.optimise import SECONDS, Bools, Cell, Floats, Limit, Optimum, feasible, keeps, optimise
+from ml.assortment.rules import Quota
 
 SLOTS, NEW, MERCHANT, KEEP, DROP = "slots", "new-product quota", "merchant cap", "must-keep", "must-drop"
-FEW = "nothing: fewer candidates than options"
+VARIANTS, CORE, CHANGES = "variants", "core needs", "change limit"
+FEW = "nothing: fewer candidates than slots"
+ENOUGH = "nothing: one more would take more from the others than it brings"
+INDEPENDENT = prior(0)
 
 
 @dataclass(frozen=True)
 class Rules:
     """What a choice must keep to.
 
-    `options` is K, the most products of a cell. `new_share` (0..1) of the filled options is kept for recent launches,
-    as far as there are any. `merchant_share` (0..1] of K is the most one merchant may fill, at least one product.
+    `slots` is K, the most products of a cell. `new_share` (0..1) of the slots is kept for recent launches, as far as
+    there are any. `merchant_share` (0..1] of K is the most one merchant may fill, at least one product. `handling` is
+    what each option costs in the money of the candidates' values, however little it sells. At most one product of each
+    of the groups in `variants` is ranged; each subcategory keeps `core` options, as far as it has candidates;
+    `most_changed` (0..1) of K may go to products outside the current range, and what that range leaves empty besides.
     """
 
-    options: int
+    slots: int
     new_share: float = 0.0
     merchant_share: float = 1.0
     must_keep: frozenset[str] = frozenset()
     must_drop: frozenset[str] = frozenset()
+    handling: float = 0.0
+    variants: tuple[tuple[str, ...], ...] = ()
+    quotas: tuple[Quota, ...] = ()
+    core: int = 0
+    most_changed: float = 1.0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One product a cell may range. `value` is what it is expected to bring in the season, never negative."""
+    """One product a cell may range. `units` and `value` are what it is expected to sell and bring in the season with
+    every candidate on show; a negative value is a loss. `current`: it is in the range that the season finds.
+    `attributes` are what quotas and core needs ask for, by name (rules.ATTRIBUTES)."""
 
     product_id: str
     merchant_id: str
     value: float
     is_new: bool = False
+    units: float = 1.0
+    current: bool = True
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One ranged product. `rank` is its place by value (1 is best); `replaces` the product a rule pushed out for it."""
+    """One ranged product. `rank` is its place by value (1 is best); `replaces` the product a rule pushed out for it;
+    `lost_without` what the whole cell would bring less without it."""
 
     product_id: str
     rank: int
     binding: str
+    lost_without: float
     replaces: str | None = None
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a cell ranges, best first. `gap` is the solver's relative optimality gap (0 when proven), `left_out` the
-    most valuable product without a place, `dropped` what a rule took out."""
+    """What a cell ranges, best first.
+
+    `value` is what the choice brings less its handling, `lift` how many times its forecast each ranged product sells
+    because others are left out. `gap` is the share by which a better choice could at most exceed it (0 when proven).
+    `left_out` is the best product without a place, `dropped` what a rule took out. `slot_worth` is what one more slot
+    would bring, `rules_cost` what the rules beside slots cost.
+    """
 
     choices: tuple[Choice, ...]
     left_out: str | None
@@ -72,6 +92,9 @@ class Decision:
     value: float
     gap: float
     solved_by: str
+    lift: float = 1.0
+    slot_worth: float = 0.0
+    rules_cost: float = 0.0
 
 
 class InfeasibleError(ConfigurationError):
@@ -82,10 +105,17 @@ class InfeasibleError(ConfigurationError):
         super().__init__(f"{cell}: these rules cannot be kept together: {' and '.join(rules)}. {details}")
 
 
-def decide(cell: str, candidates: Sequence[Candidate], rules: Rules) -> Decision:
-    """Chooses at most K products of the greatest total value that keep every rule; ties go to the smaller product_id.
+def decide(
+    cell: str,
+    candidates: Sequence[Candidate],
+    rules: Rules,
+    substitution: Substitution = INDEPENDENT,
+    start: frozenset[str] = frozenset(),
+) -> Decision:
+    """Chooses at most K products of the greatest value that keep every rule; ties go to the smaller product_id.
 
-    `cell` names region and category in messages. Raises InfeasibleError naming a smallest set of rules in conflict.
+    `cell` names region and category in messages; `start` is an earlier choice to begin with. A product that brings
+    nothing is not ranged unless a rule asks for it. Raises InfeasibleError naming a smallest set of rules in conflict.
     """
     ordered = sorted(candidates, key=lambda c: (-c.value, c.product_id))
     _refuse_broken(cell, ordered)
@@ -96,123 +126,149 @@ def decide(cell: str, candidates: Sequence[Candidate], rules: Rules) -> Decision
         raise InfeasibleError(cell, (KEEP, DROP), f"Both name {', '.join(clash)}.")
     if not open_:
         return Decision((), None, dropped, 0.0, 0.0, "nothing to choose from")
+    numbers = _numbers(ordered, dropped, substitution, rules.handling)
     limits = _limits(open_, rules)
-    best = np.zeros(len(open_), dtype=bool)
-    best[: rules.options] = True
-    if _keeps(best, limits):
-        chosen, gap, solved_by = best, 0.0, "ranking, which breaks no rule"
-    else:
-        chosen, gap = _solve(cell, open_, limits)
-        solved_by = "integer programme"
-    return _explain(open_, chosen, best, rules, dropped, gap, solved_by)
+    begin = np.array([c.product_id in start for c in open_])
+    found = optimise(numbers, rules.slots, limits, begin)
+    if found is None:
+        raise _infeasible(cell, len(open_), [Limit(SLOTS, np.ones(len(open_)), 0, rules.slots), *limits])
+    free = found if not limits else optimise(numbers, rules.slots)
+    more = optimise(numbers, rules.slots + 1, limits, found.chosen) if found.chosen.sum() == rules.slots else None
+    return _explain(open_, numbers, found, free or found, more, rules, limits, dropped)
 
 
-@dataclass(frozen=True)
-class _Limit:
-    """`low <= weights @ chosen <= high`."""
-
-    rule: str
-    weights: np.ndarray
-    low: float
-    high: float
-
-
-def _limits(candidates: Sequence[Candidate], rules: Rules) -> list[_Limit]:
-    n = len(candidates)
-    limits = [_Limit(SLOTS, np.ones(n), 0, rules.options)]
-    new = np.array([c.is_new for c in candidates], dtype=float)
-    quota = min(ceil(rules.new_share * min(rules.options, n) - 1e-9), int(new.sum()))
-    if quota:
-        limits.append(_Limit(NEW, new, quota, np.inf))
-    if rules.merchant_share < 1:
-        cap = max(1, floor(rules.merchant_share * rules.options + 1e-9))
-        merchants = np.array([c.merchant_id for c in candidates])
-        limits += [
-            _Limit(MERCHANT, (merchants == m).astype(float), 0, cap)
-            for m, count in zip(*np.unique(merchants, return_counts=True), strict=True)
-            if count > cap
-        ]
-    keep = np.array([c.product_id in rules.must_keep for c in candidates], dtype=float)
-    if keep.any():
-        limits.append(_Limit(KEEP, keep, keep.sum(), np.inf))
-    return limits
-
-
-def _keeps(chosen: np.ndarray, limits: Sequence[_Limit]) -> bool:
-    return all(limit.low <= limit.weights @ chosen <= limit.high for limit in limits)
-
-
-def _solve(cell: str, candidates: Sequence[Candidate], limits: Sequence[_Limit]) -> tuple[np.ndarray, float]:
-    values = np.array([c.value for c in candidates])
-    # HiGHS proves optimality to about 1e-6 in absolute terms. On this scale it tells money apart to a millionth of the
-    # best product's, and equal products by their order.
-    scaled = 1e4 * values / max(values.max(), 1e-9) + np.linspace(0.01, 0, len(values))
-    result = _programme(scaled, limits)
-    if result.x is None:
-        raise _infeasible(cell, candidates, limits)
-    return result.x > 0.5, float(result.mip_gap or 0.0)
-
-
-def _programme(values: np.ndarray, limits: Sequence[_Limit]):  # type: ignore[no-untyped-def]
-    return milp(
-        -values,
-        integrality=np.ones(len(values)),
-        bounds=Bounds(0, 1),
-        constraints=[LinearConstraint(lim.weights, lim.low, lim.high) for lim in limits],
-        options={"time_limit": SECONDS, "mip_rel_gap": _RELATIVE_GAP},
+def _numbers(
+    ordered: Sequence[Candidate], dropped: tuple[str, ...], substitution: Substitution, handling: float
+) -> Cell:
+    open_ = [c for c in ordered if c.product_id not in dropped]
+    return Cell(
+        money=np.array([c.value for c in open_], dtype=float),
+        units=np.array([c.units for c in open_], dtype=float),
+        substitution=substitution,
+        handling=handling,
+        others=float(sum(c.units for c in ordered) - sum(c.units for c in open_)),
     )
 
 
-def _infeasible(cell: str, candidates: Sequence[Candidate], limits: Sequence[_Limit]) -> ConfigurationError:
+def _limits(candidates: Sequence[Candidate], rules: Rules) -> list[Limit]:
+    n = len(candidates)
+    limits = []
+    new = np.array([c.is_new for c in candidates], dtype=float)
+    quota = min(ceil(rules.new_share * min(rules.slots, n) - 1e-9), int(new.sum()))
+    if quota:
+        limits.append(Limit(NEW, new, quota, np.inf))
+    if rules.merchant_share < 1:
+        cap = max(1, floor(rules.merchant_share * rules.slots + 1e-9))
+        limits += [
+            Limit(MERCHANT, having, 0, cap)
+            for having in _by_value([c.merchant_id for c in candidates]).values()
+            if having.sum() > cap
+        ]
+    keep = np.array([c.product_id in rules.must_keep for c in candidates], dtype=float)
+    if keep.any():
+        limits.append(Limit(KEEP, keep, keep.sum(), np.inf))
+    for group in rules.variants:
+        of_group = np.array([c.product_id in group for c in candidates], dtype=float)
+        if of_group.sum() > 1:
+            limits.append(Limit(VARIANTS, of_group, 0, 1))
+    for asked in rules.quotas:
+        having = np.array([c.attributes.get(asked.attribute) == asked.value for c in candidates], dtype=float)
+        limits.append(Limit(asked.name, having, asked.at_least, np.inf if asked.at_most is None else asked.at_most))
+    if rules.core:
+        needs = _by_value([c.attributes.get("subcategory", "") for c in candidates])
+        limits += [Limit(CORE, having, min(rules.core, having.sum()), np.inf) for having in needs.values()]
+    if rules.most_changed < 1:
+        newcomers = np.array([not c.current for c in candidates], dtype=float)
+        empty = max(0, rules.slots - int(n - newcomers.sum()))
+        limits.append(Limit(CHANGES, newcomers, 0, floor(rules.most_changed * rules.slots + 1e-9) + empty))
+    return limits
+
+
+def _by_value(values: Sequence[str]) -> dict[str, Floats]:
+    column = np.array(values)
+    return {str(value): (column == value).astype(float) for value in np.unique(column)}
+
+
+def _infeasible(cell: str, n: int, limits: Sequence[Limit]) -> ConfigurationError:
     names = list(dict.fromkeys(limit.rule for limit in limits))
-    nothing = np.zeros(len(candidates))
     for size in range(1, len(names) + 1):
         for rules in combinations(names, size):
-            if _programme(nothing, [lim for lim in limits if lim.rule in rules]).x is None:
-                counts = {lim.rule: lim for lim in limits}
-                wants = "; ".join(
-                    f"{r}: at most {counts[r].high:.0f}" if counts[r].low == 0 else f"{r}: at least {counts[r].low:.0f}"
-                    for r in rules
-                )
+            if feasible([lim for lim in limits if lim.rule in rules], n) is False:
+                wants = "; ".join(dict.fromkeys(_wants(lim) for lim in limits if lim.rule in rules))
                 return InfeasibleError(cell, rules, f"({wants}.) Relax one of them.")
     return ConfigurationError(
         f"{cell}: no choice found within {SECONDS:.0f} s; ask for fewer rules or fewer candidates."
     )
 
 
+def _wants(limit: Limit) -> str:
+    if limit.low == 0:
+        return f"{limit.rule}: at most {limit.high:.0f}"
+    there = int(limit.weights.sum())
+    return f"{limit.rule}: at least {limit.low:.0f}" + (f", and there are {there}" if there < limit.low else "")
+
+
 def _explain(
     candidates: Sequence[Candidate],
-    chosen: np.ndarray,
-    best: np.ndarray,
+    numbers: Cell,
+    found: Optimum,
+    free: Optimum,
+    more: Optimum | None,
     rules: Rules,
+    limits: Sequence[Limit],
     dropped: tuple[str, ...],
-    gap: float,
-    solved_by: str,
 ) -> Decision:
-    pushed_out = [c.product_id for c, was, now in zip(candidates, best, chosen, strict=True) if was and not now]
-    full = len(candidates) > rules.options
+    chosen = found.chosen
+    score = numbers.money - numbers.price(chosen) * numbers.share
+    order = np.argsort(-score, kind="stable")
+    pushed_out = [int(i) for i in order if free.chosen[i] and not chosen[i]]
+    full = SLOTS if chosen.sum() == rules.slots < len(candidates) else FEW if chosen.all() else ENOUGH
+    waiting = pushed_out[::-1]
     choices = []
-    for rank, (candidate, was, now) in enumerate(zip(candidates, best, chosen, strict=True), start=1):
-        if not now:
-            continue
-        if was:
-            binding = SLOTS if full else FEW
-            if candidate.product_id in rules.must_keep:
-                binding = f"{KEEP} (it would be ranged anyway)"
-            choices.append(Choice(candidate.product_id, rank, binding))
+    for i in np.flatnonzero(chosen).tolist():
+        candidate = candidates[i]
+        without = chosen.copy()
+        without[i] = False
+        lost = found.value - numbers.worth(without)
+        if free.chosen[i]:
+            binding = f"{KEEP} (it would be ranged anyway)" if candidate.product_id in rules.must_keep else full
+            choices.append(Choice(candidate.product_id, i + 1, binding, lost))
         else:
-            binding = KEEP if candidate.product_id in rules.must_keep else NEW if candidate.is_new else MERCHANT
-            choices.append(Choice(candidate.product_id, rank, binding, pushed_out.pop() if pushed_out else None))
-    left_out = next((c.product_id for c, now in zip(candidates, chosen, strict=True) if not now), None)
-    value = float(sum(c.value for c, now in zip(candidates, chosen, strict=True) if now))
-    return Decision(tuple(choices), left_out, dropped, value, gap, solved_by)
+            replaces = candidates[waiting.pop(0)].product_id if waiting else None
+            binding = _binding(i, pushed_out, chosen, limits, full)
+            choices.append(Choice(candidate.product_id, i + 1, binding, lost, replaces))
+    left_out = next((candidates[i].product_id for i in order.tolist() if not chosen[i]), None)
+    return Decision(
+        choices=tuple(choices),
+        left_out=left_out,
+        dropped=dropped,
+        value=found.value,
+        gap=found.gap,
+        solved_by=found.how if not keeps(free.chosen, limits) else f"{found.how}, which breaks no rule",
+        lift=float(numbers.demanded(chosen).max()) if chosen.any() else 1.0,
+        slot_worth=max(0.0, more.value - found.value) if more else 0.0,
+        rules_cost=max(0.0, free.value - found.value),
+    )
+
+
+def _binding(i: int, pushed_out: Sequence[int], chosen: Bools, limits: Sequence[Limit], full: str) -> str:
+    """The rule by which product i has a place it would not have by its value."""
+    for limit in sorted(limits, key=lambda limit: limit.rule != KEEP):
+        if limit.low > 0 and limit.weights[i] and limit.weights @ chosen <= limit.low + 1e-9:
+            return limit.rule
+    for limit in limits:
+        tight = limit.weights @ chosen >= limit.high - 1e-9
+        if tight and not limit.weights[i] and any(limit.weights[j] for j in pushed_out):
+            return limit.rule
+    return full
 
 
 def _refuse_broken(cell: str, candidates: Sequence[Candidate]) -> None:
-    broken = [c.product_id for c in candidates if not np.isfinite(c.value) or c.value < 0]
+    broken = [c.product_id for c in candidates if not np.isfinite(c.value) or not np.isfinite(c.units) or c.units < 0]
     if broken:
         raise ConfigurationError(
-            f"{cell}: {len(broken)} candidates have no usable value (not finite, or negative): {', '.join(broken[:5])}."
+            f"{cell}: {len(broken)} candidates have no usable value or units (not finite, or negative units): "
+            f"{', '.join(broken[:5])}."
         )
     twice = [product for product, count in Counter(c.product_id for c in candidates).items() if count > 1]
     if twice:

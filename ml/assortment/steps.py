@@ -32,7 +32,7 @@ def assortment(request: Request) -> StepResult:
     season = seasons.resolve(request.season, request.as_of, snapshot.frame("dim_calendar"))
     found = candidates(snapshot, release.file("season_totals"), season, request)
     rules = Rules(
-        options=request.slots,
+        slots=request.slots,
         new_share=request.new_product_share,
         merchant_share=request.merchant_share,
         must_keep=frozenset(request.must_keep),

@@ -24,46 +24,46 @@ def ranged(candidates: list[Candidate], rules: Rules) -> str:
 
 
 def test_without_quotas_the_most_valuable_products_are_ranged() -> None:
-    decision = decide("here/tea", shelf(1, 5, 3, 4), Rules(options=2))
+    decision = decide("here/tea", shelf(1, 5, 3, 4), Rules(slots=2))
     assert [(c.product_id, c.rank, c.binding) for c in decision.choices] == [("b", 1, "slots"), ("d", 2, "slots")]
     assert (decision.left_out, decision.value, decision.gap) == ("c", 9, 0)
 
 
 def test_with_fewer_candidates_than_options_nothing_binds() -> None:
-    decision = decide("here/tea", shelf(1, 2), Rules(options=3))
-    assert {c.binding for c in decision.choices} == {"nothing: fewer candidates than options"}
+    decision = decide("here/tea", shelf(1, 2), Rules(slots=3))
+    assert {c.binding for c in decision.choices} == {"nothing: fewer candidates than slots"}
     assert decision.left_out is None
 
 
 def test_equal_values_are_decided_by_product_id_with_and_without_the_solver() -> None:
-    assert ranged(shelf(2, 2, 2, 2), Rules(options=2)) == "ab"
-    assert ranged(shelf(2, 2, 2, 2, new="cd"), Rules(options=2, new_share=0.5)) == "ac"
+    assert ranged(shelf(2, 2, 2, 2), Rules(slots=2)) == "ab"
+    assert ranged(shelf(2, 2, 2, 2, new="cd"), Rules(slots=2, new_share=0.5)) == "ac"
 
 
 def test_the_quota_for_new_products_gives_one_a_place_and_says_whose() -> None:
-    decision = decide("here/tea", shelf(9, 8, 7, 1, new="d"), Rules(options=3, new_share=0.1))
+    decision = decide("here/tea", shelf(9, 8, 7, 1, new="d"), Rules(slots=3, new_share=0.1))
     assert [c.product_id for c in decision.choices] == ["a", "b", "d"]
     assert (decision.choices[-1].binding, decision.choices[-1].replaces) == ("new-product quota", "c")
 
 
 def test_the_quota_asks_for_no_more_new_products_than_there_are() -> None:
-    assert ranged(shelf(9, 8, 7, 1, new="d"), Rules(options=3, new_share=1)) == "abd"
+    assert ranged(shelf(9, 8, 7, 1, new="d"), Rules(slots=3, new_share=1)) == "abd"
 
 
 def test_one_merchant_may_not_fill_more_than_the_cap() -> None:
-    decision = decide("here/tea", shelf(9, 8, 7, 1, merchants="xxxy"), Rules(options=3, merchant_share=0.67))
+    decision = decide("here/tea", shelf(9, 8, 7, 1, merchants="xxxy"), Rules(slots=3, merchant_share=0.67))
     assert [c.product_id for c in decision.choices] == ["a", "b", "d"]
     assert decision.choices[-1].binding == "merchant cap"
 
 
 def test_a_must_keep_stays_however_little_it_brings() -> None:
-    decision = decide("here/tea", shelf(9, 8, 0), Rules(options=2, must_keep=frozenset("c")))
+    decision = decide("here/tea", shelf(9, 8, 0), Rules(slots=2, must_keep=frozenset("c")))
     assert [(c.product_id, c.binding) for c in decision.choices] == [("a", "slots"), ("c", "must-keep")]
     assert decision.choices[-1].replaces == "b"
 
 
 def test_a_must_drop_goes_however_much_it_brings() -> None:
-    decision = decide("here/tea", shelf(9, 8, 7), Rules(options=2, must_drop=frozenset("a")))
+    decision = decide("here/tea", shelf(9, 8, 7), Rules(slots=2, must_drop=frozenset("a")))
     assert [c.product_id for c in decision.choices] == ["b", "c"]
     assert decision.dropped == ("a",)
 
@@ -71,13 +71,13 @@ def test_a_must_drop_goes_however_much_it_brings() -> None:
 @pytest.mark.parametrize(
     ("candidates", "rules", "conflict"),
     [
-        (shelf(3, 2, 1), Rules(options=2, must_keep=frozenset("abc")), ("slots", "must-keep")),
+        (shelf(3, 2, 1), Rules(slots=2, must_keep=frozenset("abc")), ("slots", "must-keep")),
         (
             shelf(3, 2, 1),
-            Rules(options=3, merchant_share=0.34, must_keep=frozenset("ab")),
+            Rules(slots=3, merchant_share=0.34, must_keep=frozenset("ab")),
             ("merchant cap", "must-keep"),
         ),
-        (shelf(3, 2), Rules(options=2, must_keep=frozenset("a"), must_drop=frozenset("a")), ("must-keep", "must-drop")),
+        (shelf(3, 2), Rules(slots=2, must_keep=frozenset("a"), must_drop=frozenset("a")), ("must-keep", "must-drop")),
     ],
 )
 def test_rules_in_conflict_are_named_and_no_others(
@@ -90,11 +90,15 @@ def test_rules_in_conflict_are_named_and_no_others(
 
 @pytest.mark.parametrize(
     ("candidates", "message"),
-    [(shelf(1, -1), "negative"), (shelf(1, float("nan")), "not finite"), ([*shelf(1), *shelf(2)], "occur twice")],
+    [
+        ([Candidate("a", "m", 1, units=-1)], "negative"),
+        (shelf(1, float("nan")), "not finite"),
+        ([*shelf(1), *shelf(2)], "occur twice"),
+    ],
 )
 def test_broken_candidates_are_refused_by_name(candidates: list[Candidate], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        decide("here/tea", candidates, Rules(options=2))
+        decide("here/tea", candidates, Rules(slots=2))
 
 
 @st.composite
@@ -105,7 +109,7 @@ def problems(draw: st.DrawFn) -> tuple[list[Candidate], Rules]:
         Candidate(f"p{i}", draw(st.sampled_from("xyz")), float(v), draw(st.booleans())) for i, v in enumerate(values)
     ]
     rules = Rules(
-        options=draw(st.integers(1, 6)),
+        slots=draw(st.integers(1, 6)),
         new_share=draw(st.sampled_from([0, 0.1, 0.5, 1])),
         merchant_share=draw(st.sampled_from([0.2, 0.5, 1])),
         must_keep=frozenset(draw(st.sets(st.sampled_from([f"p{i}" for i in range(n)]), max_size=2))),
@@ -117,10 +121,10 @@ def allowed(chosen: tuple[Candidate, ...], candidates: list[Candidate], rules: R
     """The rules again, said in the plainest way."""
     names = {c.product_id for c in chosen}
     new = sum(c.is_new for c in candidates)
-    quota = min(-(-round(rules.new_share * 10) * min(rules.options, len(candidates)) // 10), new)
-    cap = max(1, int(rules.merchant_share * rules.options + 1e-9)) if rules.merchant_share < 1 else len(candidates)
+    quota = min(-(-round(rules.new_share * 10) * min(rules.slots, len(candidates)) // 10), new)
+    cap = max(1, int(rules.merchant_share * rules.slots + 1e-9)) if rules.merchant_share < 1 else len(candidates)
     return (
-        len(chosen) <= rules.options
+        len(chosen) <= rules.slots
         and sum(c.is_new for c in chosen) >= quota
         and all(sum(c.merchant_id == m for c in chosen) <= cap for m in "xyz")
         and rules.must_keep <= names
@@ -148,9 +152,6 @@ def test_the_choice_is_worth_as_much_as_the_best_of_all_choices(problem: tuple[l
 
 
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=10), st.integers(1, 9))
-def test_one_more_option_never_lowers_the_value(values: list[int], options: int) -> None:
+def test_one_more_option_never_lowers_the_value(values: list[int], slots: int) -> None:
     candidates = shelf(*map(float, values))
-    assert (
-        decide("x", candidates, Rules(options=options + 1)).value
-        >= decide("x", candidates, Rules(options=options)).value
-    )
+    assert decide("x", candidates, Rules(slots=slots + 1)).value >= decide("x", candidates, Rules(slots=slots)).value
