@@ -34,7 +34,7 @@ from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, 
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
-from coldframe.plans import check_file, overlaps, write
+from coldframe.plans import caveats, check_file, overlaps, write
 from coldframe.report import plans_table
 from coldframe.review import Format, open_console, print_rows, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
@@ -229,7 +229,7 @@ def _run_steps(steps: tuple[str, ...], request: Request) -> list[Plan]:
         if plan.status in _SETTLED:
             told = f"Plan {plan.plan_id} was decided before: {ledger.events(plan.plan_id)[-1]}."
             console.print(told, soft_wrap=True, markup=False)
-        for told in overlaps(ledger, plan):
+        for told in caveats(ledger, plan):
             console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
     console.print(f"See the plans: coldframe show --source {request.source}")
     return found

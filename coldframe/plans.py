@@ -94,3 +94,10 @@ def overlaps(ledger: Ledger, plan: Plan) -> list[str]:
         for first, last in [(max(plan.valid_from, other.valid_from), min(plan.valid_until, other.valid_until))]
         if first <= last
     ]
+
+
+def caveats(ledger: Ledger, plan: Plan) -> list[str]:
+    """What whoever approves the plan should know of its days: those that are over, and those another plan has."""
+    over, days = ((day - plan.valid_from).days + 1 for day in (plan.as_of, plan.valid_until))
+    began = f"The season began on {plan.valid_from}: {over} of its {days} days are over, and the plan is for the rest."
+    return ([began] if over > 0 else []) + overlaps(ledger, plan)

@@ -15,7 +15,7 @@ from rich.text import Text
 from coldframe.actuals import line_by_line, season_actuals
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger, Plan, PlanLine
-from coldframe.plans import overlaps
+from coldframe.plans import caveats
 from coldframe.report import compare_with_actuals, comparison_report, line_by_line_report, plan_report
 
 # A plan's tables need room; piped output has no width of its own.
@@ -63,7 +63,7 @@ def show_plan(
         console.print(_beside_actuals(plan, lines, path, console))
         if (followed := line_by_line(plan)) is not None:
             console.print(line_by_line_report(followed))
-    for told in overlaps(ledger, plan):
+    for told in caveats(ledger, plan):
         console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
     # The first event is that it was decided, which its head says.
     for event in ledger.events(plan.plan_id)[1:]:

@@ -5,6 +5,7 @@ that was not; a gate that blocks leaves the last good snapshot in place.
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,8 +17,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from typer.testing import CliRunner, Result
 
-from coldframe import snapshots
+from coldframe import cli, snapshots
 from coldframe.errors import BadInputError, GateError
 from coldframe.execution import execute
 from coldframe.ledger import Ledger
@@ -50,6 +52,11 @@ def coldframe(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
+
+
+def decide(*arguments: str) -> Result:
+    command = ["decide", "assortment", "--source", "files", "--as-of", AS_OF.isoformat(), *arguments]
+    return CliRunner().invoke(cli.app, command)
 
 
 @pytest.fixture(scope="session")
@@ -102,6 +109,43 @@ def test_a_plan_keeps_the_rules_it_was_asked_for(copy_of_undisturbed: Path, tiny
     assert {line.action for line in lines if line.product_id == "p01"} == {"drop"}
     assert "merchant cap" in {line.binding_constraint for line in ranged}
     assert all("expected margin" in line.reason for line in lines)
+
+
+def test_deciding_again_makes_nothing_twice_and_writes_the_same_bytes(
+    copy_of_undisturbed: Path, tiny_shop: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    for file in files:
+        done = decide("--out", str(file))
+        assert done.exit_code == 0, done.output
+        assert "one is made first" not in done.output
+        assert re.search(r"^forecast .*\(re-used\)$", done.output, re.MULTILINE)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    table = pd.read_csv(files[0])
+    assert len(table) and table["reason"].notna().all()
+    assert table.equals(table.sort_values(["region", "category", "rank"], kind="stable", ignore_index=True))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--must-keep", "nobody"), "the catalogue does not list: nobody"),
+        (("--slots", "1", "--must-keep", "p05", "--must-keep", "p02"), "slots and must-keep"),
+        (("--must-keep", "p05", "--must-drop", "p05"), "Both name p05"),
+        (("--season", "2024-Q2"), "Season 2024-Q2 ended on 2024-06-30"),
+        (("--season", "2026-Q1"), "more than 53 weeks after the as-of"),
+        (("--season", "harvest"), "'harvest' is no season"),
+    ],
+)
+def test_what_cannot_be_planned_is_refused_with_what_to_change_and_no_plan_is_left(
+    arguments: tuple[str, ...], message: str, copy_of_undisturbed: Path, tmp_path: Path
+) -> None:
+    before = {p.plan_id for p in Ledger.open().plans()}
+    done = decide(*arguments, "--out", str(tmp_path / "plan.csv"))
+    assert done.exit_code == 2
+    assert re.search(message, done.stderr)
+    assert {p.plan_id for p in Ledger.open().plans()} == before
+    assert not (tmp_path / "plan.csv").exists()
 
 
 def test_a_run_sees_nothing_later_than_its_as_of(

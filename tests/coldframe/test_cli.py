@@ -189,6 +189,12 @@ def test_a_plan_for_days_that_another_published_plan_has_says_so(
     assert run("publish", plan_id, "--by", "ann", "--why", "Christmas goes before").exit_code == 0
 
 
+def test_a_plan_for_a_season_that_has_begun_says_that_it_is_for_the_rest(ledger: Ledger, draft: Make) -> None:
+    plan_id = ledger.save_plan(draft(as_of=date(2017, 10, 31))).plan_id
+    assert "The season began on 2017-10-01: 31 of its 92 days are over" in run("show", plan_id).output
+    assert "The season began" not in run("show", ledger.save_plan(draft()).plan_id).output
+
+
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
     given = {
         "source": "shop",
