@@ -28,8 +28,9 @@ LEAST_BUYS = 100
 """Buys of a category below which nothing is learned of it: the chance of one would be luck by a tenth or more."""
 LEAST = 0.1
 """Least dissimilarity that is believed."""
-WORST_ERROR = 0.5
-"""Standard error of a shop's dissimilarity from which on it is unknown: it might as well be 1 as nothing."""
+DISSIMILARITY = (1.0, 0.3)
+"""Prior mean and standard deviation of a shop's dissimilarity: without evidence, products replace each other by what
+they sell and no closer."""
 HELD_OUT = 0.25
 """Last share of the weeks, to judge what the others taught."""
 # Prior standard deviations: of products' log weights (the popular sell some hundred times what the slow ones do), of
@@ -237,17 +238,22 @@ def chances(visits: Visits, theta: float) -> tuple[Floats, Floats]:
     return means, np.sqrt(np.einsum("rp,pq,rq->r", slopes, covariance, slopes))
 
 
-def pool(found: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """Dissimilarities [categories] of one shop drawn to their mean, each the more the less is known of it, and their
-    standard errors: random effects with the variance by moments (DerSimonian & Laird 1986, "Meta-analysis in clinical
-    trials", eq. 8)."""
+def believe(found: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Dissimilarities [categories] of one shop as they are believed, in [LEAST, 1], and their standard errors.
+
+    Each is drawn to the shop's mean, the more the less is known of it, and that mean to the prior: random effects with
+    the variance by moments (DerSimonian & Laird 1986, "Meta-analysis in clinical trials", eq. 8).
+    """
     sure = error**-2
     excess = sure @ (found - (sure @ found) / sure.sum()) ** 2 - (len(found) - 1)
     between = max(0.0, excess / (sure.sum() - sure @ sure / sure.sum())) if len(found) > 1 else 0.0
-    total = 1 / (error**2 + between)
-    centre = (total @ found) / total.sum()
+    mean, spread = DISSIMILARITY
+    of_each = 1 / (error**2 + between)
+    known = of_each.sum() + spread**-2
+    centre = (of_each @ found + mean * spread**-2) / known
     kept = between / (between + error**2)
-    return centre + kept * (found - centre), np.sqrt(kept * error**2 + (1 - kept) ** 2 / total.sum())
+    drawn = centre + kept * (found - centre)
+    return np.clip(drawn, LEAST, 1), np.sqrt(kept * error**2 + (1 - kept) ** 2 / known)
 
 
 def held_out(occasions: Occasions) -> tuple[float, float]:

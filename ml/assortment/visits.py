@@ -16,17 +16,16 @@ from threadpoolctl import threadpool_limits
 from coldframe.errors import NotAvailableError
 from coldframe.snapshots import Snapshot
 from ml.assortment.choice import (
-    LEAST,
-    WORST_ERROR,
+    DISSIMILARITY,
     Floats,
     Occasions,
     Substitution,
     Visits,
     Weights,
+    believe,
     chances,
     dissimilarity,
     held_out,
-    pool,
     refuse_unidentified,
     visits_by_weight,
     weigh,
@@ -38,7 +37,9 @@ GONE_DAYS = 28
 """Where traffic is not counted, a product counts as on sale until so many days after its last sale."""
 LEAST_PRICE_CHANGE = 0.005
 """Log prices nearer to the usual one count as it: they are rounding."""
-UNKNOWN = "what is on show hardly changes, so the dissimilarity cannot be told and is taken as 1"
+LITTLE_KNOWN = 0.8
+"""Share of the prior's standard deviation that is left where a dissimilarity is little more than the prior."""
+UNKNOWN = "what is on show hardly changes, so the dissimilarity is little more than its prior, 1"
 COLUMNS = (
     "region",
     "category",
@@ -127,25 +128,14 @@ def _learn(snapshot: Snapshot, category: str, first: date, last: date) -> _Categ
 
 
 def _dissimilarities(learned: Mapping[str, _Category]) -> dict[str, tuple[float, float, str]]:
-    """By category: dissimilarity, standard error (nan where it is not learned), and where it comes from."""
+    """By category: dissimilarity, its standard error, and where it comes from in words."""
     if not learned:
         return {}
     found, error = (np.array(values) for values in zip(*(c.found for c in learned.values()), strict=True))
-    drawn, left = pool(found, error)
-    told = {}
-    for name, theta, spread in zip(learned, drawn, left, strict=True):
-        if spread > WORST_ERROR:
-            told[name] = 1.0, float("nan"), f"fitted; {UNKNOWN}"
-        elif LEAST <= theta <= 1:
-            told[name] = float(theta), float(spread), "fitted"
-        else:
-            taken = float(np.clip(theta, LEAST, 1))
-            told[name] = (
-                taken,
-                float(spread),
-                f"fitted; dissimilarity came out as {theta:.2f} and is taken as {taken:g}",
-            )
-    return told
+    return {
+        name: (float(theta), float(left), "fitted" if left < LITTLE_KNOWN * DISSIMILARITY[1] else f"fitted; {UNKNOWN}")
+        for name, theta, left in zip(learned, *believe(found, error), strict=True)
+    }
 
 
 def _rows(name: str, category: _Category, theta: float, error: float, source: str) -> list[dict[str, object]]:

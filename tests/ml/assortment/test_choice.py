@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from coldframe.errors import ConfigurationError, NotAvailableError
 from ml.assortment.choice import (
+    LEAST,
     Substitution,
+    believe,
     chances,
     dissimilarity,
     held_out,
-    pool,
     prior,
     refuse_unidentified,
     visits_by_weight,
@@ -151,12 +152,21 @@ def test_too_few_weeks_judge_nothing() -> None:
 
 
 def test_a_category_of_which_little_is_known_is_taken_for_one_of_its_shop() -> None:
-    drawn, error = pool(np.array([0.6, 0.7, 0.65, 3.0]), np.array([0.05, 0.05, 0.05, 1000.0]))
-    assert drawn[3] == pytest.approx(0.65, abs=0.02)
+    believed, error = believe(np.array([0.6, 0.7, 0.65, 3.0]), np.array([0.05, 0.05, 0.05, 1000.0]))
+    assert believed[3] == pytest.approx(0.65, abs=0.02)
     assert error[3] < 0.1
 
 
 def test_categories_that_truly_differ_stay_apart() -> None:
-    drawn, _ = pool(np.array([0.3, 0.9]), np.array([0.01, 0.01]))
-    assert drawn == pytest.approx([0.3, 0.9], abs=0.01)
-    assert pool(np.array([0.4]), np.array([0.2])) == (pytest.approx([0.4]), pytest.approx([0.2]))
+    believed, _ = believe(np.array([0.3, 0.9]), np.array([0.01, 0.01]))
+    assert believed == pytest.approx([0.3, 0.9], abs=0.01)
+
+
+def test_what_is_known_of_nobody_is_the_prior_and_what_is_known_well_is_not() -> None:
+    assert believe(np.array([-3.0]), np.array([1000.0]))[0] == pytest.approx([1.0], abs=1e-3)
+    assert believe(np.array([0.4]), np.array([0.05]))[0] == pytest.approx([0.4], abs=0.03)
+
+
+def test_no_dissimilarity_outside_the_model_is_believed() -> None:
+    believed, _ = believe(np.array([1.6, -0.5]), np.array([0.01, 0.01]))
+    assert believed.tolist() == [1.0, LEAST]
