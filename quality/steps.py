@@ -112,6 +112,11 @@ def _landed(where: Workspace, as_of: date) -> Iterator[tuple[duckdb.DuckDBPyConn
     selected = landed.select(where, as_of)
     if not selected:
         raise NotAvailableError(f"Nothing of {where.source} has landed yet. Run `coldframe land` first.")
+    if unknown := [table.name for table in (*contract.TABLES, *contract.OWN) if table.name not in selected]:
+        raise NotAvailableError(
+            f"What landed of {where.source} is of an earlier version, which knew no {', '.join(unknown)}. "
+            "Run `coldframe land` again."
+        )
     settings = get_settings()
     with duckdb.connect() as connection:
         connection.execute(f"set threads to {settings.threads}")

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from coldframe import cli, snapshots
-from coldframe.errors import BadInputError, GateError
+from coldframe.errors import BadInputError, GateError, NotAvailableError
 from coldframe.execution import execute
 from coldframe.ledger import Ledger
 from coldframe.paths import Workspace
@@ -146,6 +146,12 @@ def test_what_cannot_be_planned_is_refused_with_what_to_change_and_no_plan_is_le
     assert re.search(message, done.stderr)
     assert {p.plan_id for p in Ledger.open().plans()} == before
     assert not (tmp_path / "plan.csv").exists()
+
+
+def test_a_plan_is_not_made_from_the_facts_of_another_day(copy_of_undisturbed: Path, tiny_shop: Path) -> None:
+    for day in (AS_OF - timedelta(days=1), AS_OF + timedelta(days=1)):
+        with pytest.raises(NotAvailableError, match=f"as of {AS_OF}, the run as of {day}"):
+            execute("assortment", request(tiny_shop, day))
 
 
 def test_a_run_sees_nothing_later_than_its_as_of(

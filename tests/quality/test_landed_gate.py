@@ -35,6 +35,12 @@ def test_nothing_landed_is_no_pass(house: Any) -> None:
         audit_landed(Request(source="elsewhere", as_of=house.as_of))
 
 
+def test_what_an_earlier_version_landed_is_landed_again_before_anything_is_built(house: Any) -> None:
+    landed.schema_file(house.workspace, "plan_lines").unlink()
+    with pytest.raises(NotAvailableError, match=r"which knew no plan_lines. Run `coldframe land` again"):
+        audit_landed(house.request())
+
+
 def test_a_season_that_the_landed_calendar_does_not_have_is_refused_before_anything_is_built(house: Any) -> None:
     with pytest.raises(ConfigurationError, match="'foo' is no season"):
         audit_landed(house.request(season="foo"))
