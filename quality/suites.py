@@ -81,7 +81,7 @@ def _presence() -> Question:
             for t in contract.TABLES
             if t.required and not t.may_be_empty
         ),
-        (between("number_of_rows", "critical", "The table is empty or was not delivered. Land it again.", minimum=1),),
+        (between("number_of_rows", "critical", "No row up to the as-of. Land it, or take a later as-of.", minimum=1),),
     )
 
 
