@@ -176,15 +176,16 @@ class Registry:
         """
         champion, most = self.champion(model), get_settings().max_forecast_age_days
         if champion is None:
-            source = self.workspace.source
-            raise NotAvailableError(f"No {model} of {source} has been promoted yet. Run `coldframe train`.")
+            raise NotAvailableError(
+                f"No {model} of {self.workspace.source} has been promoted yet. `coldframe decide` makes it first."
+            )
         age = (as_of - champion.as_of).days
         told = f"The {model} release that serves is {champion.id}, as of {champion.as_of}; the plan is as of {as_of}"
         if age < 0:
-            raise NotAvailableError(f"{told}: it knows {-age} days too many. Run `coldframe train` as of that day.")
+            raise NotAvailableError(f"{told}: it knows {-age} days too many. `coldframe decide` makes another first.")
         if age > most:
             raise NotAvailableError(
-                f"{told}: it is {age} days old, and at most {most} are allowed. Run `coldframe train` as of that day, "
+                f"{told}: it is {age} days old, and at most {most} are allowed. `coldframe decide` makes another first; "
                 "or raise COLDFRAME_MAX_FORECAST_AGE_DAYS."
             )
         return champion

@@ -67,7 +67,7 @@ def test_a_plan_rests_on_the_champion_of_its_day_or_of_the_week_before(registry:
     [
         (
             date(2017, 10, 8),
-            "the plan is as of 2017-10-08: it is 8 days old, and at most 7 are allowed.*coldframe train",
+            "the plan is as of 2017-10-08: it is 8 days old, and at most 7 are allowed.*coldframe decide",
         ),
         (date(2017, 9, 29), "the plan is as of 2017-09-29: it knows 1 days too many"),
     ],
