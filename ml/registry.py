@@ -185,8 +185,8 @@ class Registry:
             raise NotAvailableError(f"{told}: it knows {-age} days too many. `coldframe decide` makes another first.")
         if age > most:
             raise NotAvailableError(
-                f"{told}: it is {age} days old, and at most {most} are allowed. `coldframe decide` makes another first, "
-                "or COLDFRAME_MAX_FORECAST_AGE_DAYS allows more."
+                f"{told}: it is {age} days old, and at most {most} are allowed. `coldframe decide` makes another "
+                "first, or COLDFRAME_MAX_FORECAST_AGE_DAYS allows more."
             )
         return champion
 
