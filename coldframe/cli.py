@@ -29,7 +29,7 @@ from sqlalchemy import make_url
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from coldframe import __version__, forecasts
+from coldframe import __version__, assortments, forecasts
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
@@ -331,6 +331,7 @@ def _is_published(request: Request) -> bool:
 
 
 app.add_typer(forecasts.app, name="forecast")
+app.command("what-if")(assortments.what_if)
 
 
 @app.command()

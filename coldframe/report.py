@@ -21,7 +21,7 @@ from coldframe.ledger import Plan, PlanLine
 RANGED = "range"
 STAGES = ("graduate", "incubate", "seed", "retire")
 PER_CATEGORY = 2
-_EXPLAINED = {"gmv": "expected GMV", "margin": "expected margin"}
+_EXPLAINED = {"gmv": "expected GMV", "margin": "expected margin", "units": "expected units"}
 
 
 @dataclass(frozen=True)
@@ -193,7 +193,9 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
         f"{len(lines) - len(ranged):,} products to drop.",
         f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))}{_bounds(plan)}.",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
+        *_prices(plan),
         *_backtest(plan),
+        *(f"Note: {note}." for note in plan.summary.get("notes", ())),
     ]
     tables: list[RenderableType] = []
     for region, of_region in groupby(sorted(lines, key=attrgetter("region")), key=attrgetter("region")):
@@ -211,6 +213,16 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
             )
         tables.append(table)
     return [*(Text(s) for s in summary), *tables]
+
+
+def _prices(plan: Plan) -> list[str]:
+    """What people negotiate with: the worth of one more slot where it is worth most, and of one more of the budget."""
+    worth = sorted(plan.summary.get("slot_worth", {}).items(), key=lambda item: (-item[1], item[0]))[:3]
+    slots = [f"One more slot is worth most in {', '.join(f'{cell} ({_money(of)})' for cell, of in worth)}."] * bool(
+        worth
+    )
+    money = plan.summary.get("worth_of_money")
+    return [*slots, *([f"One more of the budget for stock would bring {money:.2f}."] if money else [])]
 
 
 def _backtest(plan: Plan) -> list[str]:

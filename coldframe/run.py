@@ -47,12 +47,21 @@ class Request(BaseModel):
     horizon_weeks: int = Field(14, ge=1, le=53, description="Weeks forecast after the last complete week.")
     horizon_days: int = Field(28, ge=1, le=98, description="Days ahead that `coldframe train forecast` reaches.")
     slots: int = Field(12, ge=1, le=10_000, description="Most products ranged per region and category (K).")
-    objective: Literal["gmv", "margin"] = "gmv"
-    service_level: float = Field(0.8, gt=0, lt=1, description="Demand quantile that depth covers.")
+    objective: Literal["gmv", "margin", "units"] = "gmv"
+    service_level: float = Field(
+        0.8, gt=0, lt=1, description="Demand quantile that depth covers where unit_cost is unknown."
+    )
     new_product_share: float = Field(0.1, ge=0, le=1, description="Least share of slots kept for recent launches.")
     merchant_share: float = Field(1.0, gt=0, le=1, description="Most of a category's slots one merchant may fill.")
     must_keep: tuple[str, ...] = ()
     must_drop: tuple[str, ...] = ()
+    rules: Path | None = Field(None, description="YAML of quotas, variants, core needs and a change limit.")
+    recapture: float = Field(
+        0.2, ge=0, lt=1, description="Share of a missing product's demand others keep, where no visits tell it."
+    )
+    handling_cost: float = Field(0.0, ge=0, description="What each product ranged costs a season, in the objective.")
+    budget: float | None = Field(None, gt=0, description="Most money for stock, over all regions; None: no limit.")
+    salvage: float = Field(0.5, ge=0, le=1, description="Share of its cost that a unit left at the end brings back.")
     exposure_budget: int = Field(100_000, ge=0, description="Impressions for tomorrow's new products.")
     force: bool = Field(False, description="Do the work again even if nothing it depends on changed.")
 

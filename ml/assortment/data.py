@@ -5,6 +5,7 @@ file states which products are considered at all.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -12,88 +13,154 @@ import duckdb
 import numpy as np
 import pandas as pd
 
-from coldframe.errors import ConfigurationError, NotAvailableError
+from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
 from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
+from ml.assortment.scenarios import Errors
+from ml.registry import Registry, Release
 
 LEAST_UNITS = 1.0
 """Units a product must be expected to sell in the season to be a candidate; a must-keep always is one."""
 NEW_DAYS = 91
 """A launch counts as recent for a quarter."""
-KNOWN_LEVELS = {"q10": 0.1, "q50": 0.5, "q80": 0.8, "q90": 0.9}
+CURRENT_WEEKS = 4
+"""Where no plan is in force, what sold in so many weeks is the range the season finds."""
+ON_SHELF = 1 / 3
+"""Share of its average week of the season from which on a week is worth having a product on the shelf for."""
+QUANTILES = ("q10", "q50", "q80", "q90")
 
 
-def shop_error(backtest: Path, routes: Path) -> float:
-    """How far all products together were off at the forecast's past origins: root mean square of log(sold / forecast).
+@dataclass(frozen=True)
+class SeasonForecast:
+    """What is known of the season's demand. `weeks` and `trend` are tables not every forecast has."""
 
-    Few origins make it a rough figure, but lines alone know nothing of errors they share. 0 without a back-test.
+    release: Release
+    totals: Path
+    weeks: Path | None
+    trend: Path | None
+    errors: Errors
+
+
+def season_forecast(registry: Registry, as_of: date) -> SeasonForecast:
+    """The serving forecast of the season. Raises NotAvailableError where none serves that is fresh enough."""
+    release = registry.champion_for("season" if registry.champion("season") else "forecasting", as_of)
+    names = {table: f"tables/{table}.parquet" in release.manifest["files"] for table in ("season_weeks", "trend")}
+    if "tables/errors.parquet" in release.manifest["files"]:
+        spread = release.table("errors").set_index("level")["sd"]
+        errors = Errors(shop=float(spread.get("shop", 0.0)), cell=float(spread.get("cell", 0.0)))
+    else:
+        errors = common_errors(release.file("backtest"), release.file("routes"))
+    return SeasonForecast(
+        release=release,
+        totals=release.file("season_totals"),
+        weeks=release.file("season_weeks") if names["season_weeks"] else None,
+        trend=release.file("trend") if names["trend"] else None,
+        errors=errors,
+    )
+
+
+def common_errors(backtest: Path, routes: Path) -> Errors:
+    """How far products together were off at a forecast's past origins: root mean square of log(sold / forecast), of all
+    together and, beside that, of those of one region and category, weighed by what they were to sell.
+
+    Few origins make the first a rough figure, but lines alone know nothing of errors they share. 0 without a back-test.
     """
     with duckdb.connect() as connection:
-        [(error,)] = connection.execute(
+        [(shop, cells)] = connection.execute(
             """
-            with origins as (
-                select cutoff, sum(actual) as sold, sum(forecast) as forecast
+            with cells as (
+                select cutoff, region, category, sum(actual) as sold, sum(forecast) as forecast
                 from read_parquet($1) as tested join read_parquet($2) as chosen using (level, segment, model)
-                where level = 'product_region' group by cutoff
+                where level = 'product_region' group by all
+            ), shops as (
+                select cutoff, sum(sold) as sold, sum(forecast) as forecast from cells group by all
             )
-            select sqrt(avg(ln(sold / forecast) ** 2)) from origins where sold > 0 and forecast > 0
+            select
+                (select sqrt(avg(ln(sold / forecast) ** 2)) from shops where sold > 0 and forecast > 0),
+                (
+                    select sqrt(sum(forecast * ln(sold / forecast) ** 2) / sum(forecast))
+                    from cells where sold > 0 and forecast > 0
+                )
             """,
             [str(backtest), str(routes)],
         ).fetchall()
-    return float(error or 0.0)
+    shop, cells = float(shop or 0.0), float(cells or 0.0)
+    return Errors(shop, float(np.sqrt(max(cells**2 - shop**2, 0.0))))
 
 
-def candidates(snapshot: Snapshot, season_totals: Path, season: Season, request: Request) -> pd.DataFrame:
+def candidates(
+    snapshot: Snapshot,
+    forecast: SeasonForecast,
+    season: Season,
+    request: Request,
+    ranged: Iterable[tuple[str, str]] | None = None,
+) -> pd.DataFrame:
     """One row a region, category and product that may be ranged, sorted by these three.
 
-    Columns: region, category, product_id, merchant_id, title, is_new, units (expected in the season), depth (units at
-    the service level, at least 1), value, value_low, value_high (money of the season at the 10 % and 90 % quantile),
-    units_13w, model. Raises NotAvailableError where the forecast has no totals of this season or the objective cannot
-    be computed, ConfigurationError for a must-keep or must-drop the catalogue does not list.
+    Columns: region, category, product_id, merchant_id, title, brand, subcategory, merchant_tier, price_band (low,
+    middle or high: thirds of the cell's products), is_new, current (in `ranged`, pairs of region and product_id;
+    without it what sold in the last CURRENT_WEEKS), units, q10, q50, q80, q90 (of the season, with everything on show),
+    per_unit (money of one by the objective; below 0 it is a loss), price, unit_cost (both of one; nan where unknown),
+    usual_margin (whether its margin is taken to be the usual one), units_13w, model, on_shelf_from, on_shelf_until,
+    trend, trend_q, p_growth (nan where the forecast tells of none).
+
+    Raises NotAvailableError where the forecast has no totals of this season, nothing is expected to sell or the
+    objective cannot be computed, BadInputError for a product in two categories of a region, ConfigurationError for a
+    must-keep or must-drop the catalogue does not list.
     """
     _refuse_unknown(snapshot, request)
-    per_unit = _money_per_unit(snapshot, request)
-    found = _read(snapshot, season_totals, season, request.as_of, per_unit)
+    found = _read(snapshot, forecast, season, request)
     if found.empty:
         raise NotAvailableError(
             f"The forecast has no totals of season {season.name} as of {request.as_of}. Run `coldframe train --season "
             f"{season.name}`, and see there whether the release was promoted."
         )
-    kept = found["product_id"].isin(request.must_keep)
-    found = found[(found["units"] >= LEAST_UNITS) | kept].reset_index(drop=True)
-    found["depth"] = depth(found, request.service_level)
-    for name, quantile in (("value", "units"), ("value_low", "q10"), ("value_high", "q90")):
-        found[name] = (found[quantile] * found["per_unit"]).clip(lower=0).round(2)
-    # The mean of skewed demand may lie outside its own 80 % interval.
-    found["value_low"] = found[["value_low", "value"]].min(axis=1)
-    found["value_high"] = found[["value_high", "value"]].max(axis=1)
-    return found
-
-
-def depth(totals: pd.DataFrame, service_level: float) -> pd.Series:
-    """Units that cover the season's demand with probability `service_level`: the newsvendor's critical quantile.
-
-    Linear between the quantiles the forecast knows. Raises ConfigurationError beyond them.
-    """
-    levels = list(KNOWN_LEVELS.values())
-    if not levels[0] <= service_level <= levels[-1]:
-        raise ConfigurationError(
-            f"service_level {service_level} lies outside what the forecast knows: {levels[0]} to {levels[-1]}."
+    twice = found[found.duplicated(["region", "product_id"])]
+    if len(twice):
+        raise BadInputError(
+            f"season_totals of release {forecast.release.id}: {len(twice)} products are in two categories of a region "
+            f"({', '.join(sorted(set(twice['product_id']))[:5])}), and would be ranged twice. Give each one category "
+            "in products.category and train again."
         )
-    quantiles = np.maximum.accumulate(totals[list(KNOWN_LEVELS)].to_numpy(dtype=float), axis=1)
-    upper = int(np.searchsorted(levels, service_level))
-    if levels[upper] == service_level:
-        exact = quantiles[:, upper]
-    else:
-        weight = (service_level - levels[upper - 1]) / (levels[upper] - levels[upper - 1])
-        exact = quantiles[:, upper - 1] * (1 - weight) + quantiles[:, upper] * weight
-    return pd.Series(np.maximum(1, np.ceil(exact - 1e-9)).astype("int64"), index=totals.index)
+    if ranged is not None:
+        now = pd.MultiIndex.from_tuples(list(ranged), names=["region", "product_id"])
+        found["current"] = pd.MultiIndex.from_frame(found[["region", "product_id"]]).isin(now)
+    _value(found, request)
+    kept = found["product_id"].isin(request.must_keep)
+    enough = found[(found["units"] >= LEAST_UNITS) | kept].reset_index(drop=True)
+    if enough.empty:
+        raise NotAvailableError(
+            f"None of the {len(found):,} products of season {season.name} is expected to sell {LEAST_UNITS:.0f} unit "
+            "in any region, so there is nothing to choose from. See `coldframe forecast explain` for why."
+        )
+    return enough
 
 
 def unforecast(found: pd.DataFrame, products: Iterable[str]) -> list[str]:
     """Which of `products` no region has a forecast for."""
     return sorted(set(products) - set(found["product_id"]))
+
+
+def empty_cells(forecast: SeasonForecast, season: Season, found: pd.DataFrame) -> list[str]:
+    """Regions and categories with a forecast and no candidate, as "region / category"."""
+    with duckdb.connect() as connection:
+        known = connection.execute(
+            """
+            select distinct region, category from read_parquet($1)
+            where level = 'product_region' and season = $2 order by all
+            """,
+            [str(forecast.totals), season.name],
+        ).fetchall()
+    filled = set(zip(found["region"], found["category"], strict=True))
+    return [f"{region} / {category}" for region, category in known if (region, category) not in filled]
+
+
+def regions_without_history(snapshot: Snapshot, found: pd.DataFrame) -> list[str]:
+    """Regions of the source in which nothing has sold that could be forecast."""
+    if "dim_region" not in snapshot.tables:
+        return []
+    return sorted(set(snapshot.frame("dim_region", ["region"])["region"].dropna()) - set(found["region"]))
 
 
 def _refuse_unknown(snapshot: Snapshot, request: Request) -> None:
@@ -109,48 +176,105 @@ def _refuse_unknown(snapshot: Snapshot, request: Request) -> None:
         )
 
 
-def _money_per_unit(snapshot: Snapshot, request: Request) -> str:
+def _value(found: pd.DataFrame, request: Request) -> None:
+    """Adds what a unit brings. A margin nobody knows is taken to be the usual share of the price: nothing at all would
+    keep such products out, and their whole price would put them before all others."""
+    gmv, margin = found["gmv_per_unit"], found["price"] - found["unit_cost"]
+    found["usual_margin"] = False
     if request.objective == "gmv":
-        return "totals.gmv_per_unit"
-    known = snapshot.query("select count(unit_cost) as known, count(*) as listed from dim_product").iloc[0]
-    if not known["known"]:
+        found["per_unit"] = gmv
+    elif request.objective == "units":
+        found["per_unit"] = 1.0
+    elif margin.notna().any():
+        found["usual_margin"] = margin.isna()
+        found["per_unit"] = margin.fillna(gmv * float((margin / gmv).median()))
+    else:
         raise NotAvailableError(
             "objective 'margin' needs products.unit_cost, and this source delivers none. Deliver it, or plan by 'gmv'."
         )
-    # A unit without a known cost brings nothing rather than everything.
-    return "coalesce(totals.gmv_per_unit * coalesce(recent.net_share, 1) - products.unit_cost, 0)"
 
 
-def _read(snapshot: Snapshot, season_totals: Path, season: Season, as_of: date, per_unit: str) -> pd.DataFrame:
+def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request: Request) -> pd.DataFrame:
     with duckdb.connect() as connection:
-        for table in ("dim_product", "fct_product_week"):
-            files = ", ".join(f"'{file}'" for file in snapshot.files(table))
-            connection.execute(f"create view {table} as from read_parquet([{files}])")
+        for table in ("dim_product", "dim_merchant", "fct_product_week"):
+            if table in snapshot.tables:
+                files = ", ".join(f"'{file}'" for file in snapshot.files(table))
+                connection.execute(f"create view {table} as from read_parquet([{files}])")
+        _or_nothing(connection, "dim_merchant", snapshot.tables, "merchant_id varchar, tier varchar")
+        for table, file, columns in (
+            ("season_weeks", forecast.weeks, "region varchar, product_id varchar, week_start date, units double"),
+            (
+                "trend",
+                forecast.trend,
+                "region varchar, product_id varchar, ratio double, q_value double, p_growth double",
+            ),
+        ):
+            if file is not None:
+                connection.execute(f"create view {table} as from read_parquet('{file}')")
+            _or_nothing(connection, table, () if file is None else (table,), columns)
         found: pd.DataFrame = connection.execute(
-            f"""
+            """
             with totals as (
                 from read_parquet($totals) where level = 'product_region' and season = $season
             ),
             recent as (
                 select
                     product_id, region, sum(units)::bigint as units_13w,
+                    coalesce(sum(units) filter (where week_start > $as_of::date - 7 * $current - 7), 0) > 0 as current,
                     (sum(net_amount) / nullif(sum(gmv), 0))::double as net_share
                 from fct_product_week
                 where days_elapsed = 7 and week_start > $as_of::date - 98
                 group by all
+            ),
+            weeks as (
+                select *, avg(units) over (partition by region, product_id) as average from season_weeks
+            ),
+            shelf as (
+                select region, product_id, min(week_start)::date as first_week, max(week_start)::date as last_week
+                from weeks where units >= $on_shelf * average and average > 0 group by all
             )
             select
                 totals.region, totals.category, totals.product_id, products.merchant_id, products.title,
+                products.brand, products.subcategory, merchants.tier as merchant_tier,
+                ['low', 'middle', 'high'][
+                    ntile(3) over (
+                        partition by totals.region, totals.category order by totals.gmv_per_unit, totals.product_id
+                    )
+                ] as price_band,
                 products.launch_source <> 'before_history'
                 and products.launched_on > $as_of::date - $new_days as is_new,
-                totals.units, totals.q10, totals.q50, totals.q80, totals.q90,
-                {per_unit} as per_unit, coalesce(recent.units_13w, 0) as units_13w, totals.model
+                coalesce(recent.current, false) as current,
+                totals.units, totals.q10, totals.q50, totals.q80, totals.q90, totals.gmv_per_unit,
+                totals.gmv_per_unit * coalesce(recent.net_share, 1) as price, products.unit_cost::double as unit_cost,
+                coalesce(recent.units_13w, 0) as units_13w, totals.model,
+                greatest(coalesce(shelf.first_week, $first::date), $first::date) as on_shelf_from,
+                least(coalesce(shelf.last_week + 6, $last::date), $last::date) as on_shelf_until,
+                trend.ratio as trend, trend.q_value as trend_q, trend.p_growth
             from totals
             inner join dim_product as products using (product_id)
+            left join (select merchant_id, tier from dim_merchant) as merchants using (merchant_id)
             left join recent using (product_id, region)
+            left join shelf using (product_id, region)
+            left join trend using (product_id, region)
             order by totals.region, totals.category, totals.product_id
             """,
-            {"totals": str(season_totals), "season": season.name, "as_of": as_of, "new_days": NEW_DAYS},
+            {
+                "totals": str(forecast.totals),
+                "season": season.name,
+                "as_of": request.as_of,
+                "new_days": NEW_DAYS,
+                "current": CURRENT_WEEKS,
+                "on_shelf": ON_SHELF,
+                "first": season.first_day,
+                "last": season.last_day,
+            },
         ).df()
     found["is_new"] = found["is_new"].fillna(False).astype(bool)
+    for name in ("on_shelf_from", "on_shelf_until"):
+        found[name] = pd.to_datetime(found[name]).dt.date
     return found
+
+
+def _or_nothing(connection: duckdb.DuckDBPyConnection, table: str, known: Iterable[str], columns: str) -> None:
+    if table not in known:
+        connection.execute(f"create table {table} ({columns})")

@@ -23,6 +23,7 @@ SLOTS, NEW, MERCHANT, KEEP, DROP = "slots", "new-product quota", "merchant cap",
 VARIANTS, CORE, CHANGES = "variants", "core needs", "change limit"
 FEW = "nothing: fewer candidates than slots"
 ENOUGH = "nothing: one more would take more from the others than it brings"
+BARRED = "nothing: the other rules let no more in"
 INDEPENDENT = prior(0)
 
 
@@ -147,6 +148,8 @@ def _numbers(
         substitution=substitution,
         handling=handling,
         others=float(sum(c.units for c in ordered) - sum(c.units for c in open_)),
+        # An assumption may order products, but leave no place empty that one would have filled which sells.
+        fill=substitution.source == "prior" and not handling,
     )
 
 
@@ -222,7 +225,7 @@ def _explain(
     score = numbers.money - numbers.price(chosen) * numbers.share
     order = np.argsort(-score, kind="stable")
     pushed_out = [int(i) for i in order if free.chosen[i] and not chosen[i]]
-    full = SLOTS if chosen.sum() == rules.slots < len(candidates) else FEW if chosen.all() else ENOUGH
+    full = _full(numbers, chosen, rules.slots, score)
     waiting = pushed_out[::-1]
     choices = []
     for i in np.flatnonzero(chosen).tolist():
@@ -249,6 +252,15 @@ def _explain(
         slot_worth=max(0.0, more.value - found.value) if more else 0.0,
         rules_cost=max(0.0, free.value - found.value),
     )
+
+
+def _full(numbers: Cell, chosen: Bools, slots: int, score: Floats) -> str:
+    """What keeps one more product from being ranged."""
+    if chosen.sum() == slots:
+        return FEW if chosen.all() else SLOTS
+    left = numbers.money[~chosen] > 0
+    worth = left if numbers.fill else score[~chosen] > numbers.handling
+    return FEW if not left.any() else BARRED if worth.any() else ENOUGH
 
 
 def _binding(i: int, pushed_out: Sequence[int], chosen: Bools, limits: Sequence[Limit], full: str) -> str:

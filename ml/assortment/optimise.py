@@ -58,13 +58,15 @@ class Limit:
 class Cell:
     """What is chosen from, [n] each, in the order in which ties are decided. `units` are the forecast with everything
     on show (at least 0), `money` what these bring in all; money of a product may be negative. `others` are the units of
-    products that cannot be chosen but were on show when the forecast was made."""
+    products that cannot be chosen but were on show when the forecast was made. `fill`: as many are shown as may be of
+    those that bring money at all, though one takes more from the others than it brings; needs `handling` 0."""
 
     money: Floats
     units: Floats
     substitution: Substitution
     handling: float = 0.0
     others: float = 0.0
+    fill: bool = False
 
     def worth(self, chosen: Bools) -> float:
         """Money of the season when exactly `chosen` [n] are on show, less their handling."""
@@ -116,11 +118,19 @@ def keeps(chosen: Bools, limits: Sequence[Limit]) -> bool:
 
 def feasible(limits: Sequence[Limit], n: int) -> bool | None:
     """Whether any set keeps all limits; None where that could not be told in time."""
-    rows = LinearConstraint(
-        csr_array(np.array([lim.weights for lim in limits])), [lim.low for lim in limits], [lim.high for lim in limits]
-    )
-    result = _solve(np.zeros(n), rows, SECONDS, integral=True)
+    result = _solve(np.zeros(n), _rows(limits), SECONDS, integral=True)
     return True if result.x is not None else False if result.status == 2 else None
+
+
+def _most(wanted: Floats, limits: Sequence[Limit]) -> int:
+    """How many of the products `wanted` [n] a set that keeps the limits may have; 0 where that cannot be told."""
+    result = _solve(wanted, _rows(limits), SECONDS, integral=True)
+    return 0 if result.x is None else round(float(wanted @ result.x))
+
+
+def _rows(limits: Sequence[Limit]) -> LinearConstraint:
+    weights = csr_array(np.array([lim.weights for lim in limits]))
+    return LinearConstraint(weights, [lim.low for lim in limits], [lim.high for lim in limits])
 
 
 def optimise(
@@ -144,6 +154,9 @@ def optimise(
 
     def programmed(k: int) -> Optimum | None:
         rows = [*limits, Limit("slots", np.ones(len(cell.money)), 0, k)]
+        if cell.fill:
+            earning = (cell.money > 0).astype(float)
+            rows.append(Limit("fill", earning, _most(earning, rows), np.inf))
         exact = len(cell.money) <= most_exact
         first, begin = ranked(k), start
         if begin is not None and not keeps(begin, rows):
@@ -199,9 +212,10 @@ def _ranking(cell: Cell, slots: int) -> Callable[[float], _Answer]:
 
     def query(price: float) -> _Answer:
         score = cell.money - price * share
-        order = np.argsort(-score, kind="stable")[:slots]
+        wanted = cell.money > 0 if cell.fill else score > 0
+        order = np.argsort(np.where(wanted, -score, np.inf), kind="stable")[:slots]
         chosen = np.zeros(len(score), dtype=bool)
-        chosen[order[score[order] > 0]] = True
+        chosen[order[wanted[order]]] = True
         return chosen, float(score @ chosen)
 
     return query
@@ -323,7 +337,7 @@ def _worst_corner(cell: Cell, lines: Sequence[_Line]) -> tuple[float, float]:
     least = float(np.min(cell.share[cell.share > 0], initial=1.0))
     for left, right in pairwise(lines):
         share = min(max((left.bound - right.bound) / (right.price - left.price), least), 1.0)
-        money = min(left.bound + left.price * share, right.bound + right.price * share)
+        money = min(line.bound + line.price * share for line in (lines if share == least else (left, right)))
         slope = (left.money - right.money) / (left.share - right.share) if left.share > right.share else np.nan
         between = left.price < slope < right.price
         corners.append((worth(share, money), slope if between else (left.price + right.price) / 2))

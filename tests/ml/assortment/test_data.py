@@ -7,15 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from coldframe.errors import ConfigurationError, NotAvailableError
+from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
 from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
-from ml.assortment.data import candidates, depth, shop_error, unforecast
+from ml.assortment import data
+from ml.assortment.data import SeasonForecast, common_errors, unforecast
+from ml.assortment.scenarios import Errors
+from ml.registry import Release
 from tests.ml.snapshots import write_snapshot
 
 AS_OF = date(2024, 9, 29)
-SEASON = Season("2024-Q4", date(2024, 10, 1), date(2024, 12, 31), ())
+SEASON = Season("2024-Q4", date(2024, 10, 1), date(2024, 12, 31))
 
 
 @pytest.fixture
@@ -25,6 +28,8 @@ def snapshot(tmp_path: Path) -> Snapshot:
             "product_id": ["old", "new", "slow", "costly"],
             "merchant_id": "m",
             "title": ["Old", "New", "Slow", "Costly"],
+            "brand": "b",
+            "subcategory": ["green", "green", "black", "black"],
             "unit_cost": [1.0, 2.0, None, 50.0],
             "launch_source": ["before_history", "declared", "before_history", "before_history"],
             "launched_on": [date(2023, 1, 1), date(2024, 8, 1), date(2023, 1, 1), date(2023, 1, 1)],
@@ -70,71 +75,114 @@ def request(**more: object) -> Request:
     return Request.model_validate({"source": "shop", "as_of": AS_OF, **more})
 
 
-def test_a_candidate_is_worth_its_expected_units_at_its_price(snapshot: Snapshot, totals: Path) -> None:
-    found = candidates(snapshot, totals, SEASON, request()).set_index("product_id")
-    assert found.loc["old", ["value", "value_low", "value_high", "depth", "units_13w"]].tolist() == [
-        500,
-        300,
-        750,
-        130,
-        12,
-    ]
+def candidates(
+    snapshot: Snapshot, totals: Path, asked: Request, season: Season = SEASON, **tables: object
+) -> pd.DataFrame:
+    release = Release("2024-09-29-abc", "season", totals.parent, {"as_of": str(AS_OF), "files": {}})
+    tables = {"weeks": None, "trend": None} | tables
+    return data.candidates(snapshot, SeasonForecast(release, totals, errors=Errors(), **tables), season, asked)  # type: ignore[arg-type]
+
+
+def test_a_candidate_brings_its_price_and_knows_what_it_sold(snapshot: Snapshot, totals: Path) -> None:
+    found = candidates(snapshot, totals, request()).set_index("product_id")
+    assert found.loc["old", ["units", "per_unit", "units_13w"]].tolist() == [100, 5, 12]
+    assert found.loc["old", "price"] == pytest.approx(5 * 48 / 60), "what is paid for a unit is its GMV less discounts"
     assert found["is_new"].to_dict() == {"costly": False, "new": True, "old": False}
+    assert found["current"].to_dict() == {"costly": False, "new": True, "old": True}
+    assert found["price_band"].to_dict() == {"costly": "high", "new": "middle", "old": "low"}
 
 
-def test_the_error_all_products_share_is_how_far_past_origins_were_off_in_sum(tmp_path: Path) -> None:
+def test_the_errors_products_share_are_how_far_past_origins_were_off_in_sum(tmp_path: Path) -> None:
     level, segment = "product_region", "dense"
-    tested = [("hgb", "2017-03-05", 110, 100), ("hgb", "2017-03-05", 110, 100), ("hgb", "2017-06-04", 90, 90)]
-    tested += [("naive", "2017-06-04", 500, 1)]
-    columns = ["model", "cutoff", "actual", "forecast"]
-    pd.DataFrame(tested, columns=columns).assign(level=level, segment=segment).to_parquet(tmp_path / "backtest")
+    tested = [("hgb", "2017-03-05", "tea", 110, 100), ("hgb", "2017-03-05", "cup", 110, 100)]
+    tested += [("hgb", "2017-06-04", "tea", 90, 100), ("hgb", "2017-06-04", "cup", 110, 100)]
+    tested += [("naive", "2017-06-04", "tea", 500, 1)]
+    columns = ["model", "cutoff", "category", "actual", "forecast"]
+    frame = pd.DataFrame(tested, columns=columns).assign(level=level, segment=segment, region="north")
+    frame.to_parquet(tmp_path / "backtest")
     pd.DataFrame({"level": [level], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
-    assert shop_error(tmp_path / "backtest", tmp_path / "routes") == pytest.approx((np.log(1.1) ** 2 / 2) ** 0.5)
+    found = common_errors(tmp_path / "backtest", tmp_path / "routes")
+    shop = np.log(1.1) ** 2 / 2
+    assert found.shop == pytest.approx(shop**0.5)
+    assert found.cell == pytest.approx(((3 * np.log(1.1) ** 2 + np.log(0.9) ** 2) / 4 - shop) ** 0.5)
     pd.DataFrame({"level": ["category_region"], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
-    assert shop_error(tmp_path / "backtest", tmp_path / "routes") == 0
+    assert common_errors(tmp_path / "backtest", tmp_path / "routes") == Errors(0, 0)
 
 
 def test_what_hardly_sells_is_no_candidate_unless_it_must_stay(snapshot: Snapshot, totals: Path) -> None:
-    assert "slow" not in set(candidates(snapshot, totals, SEASON, request())["product_id"])
-    kept = candidates(snapshot, totals, SEASON, request(must_keep=["slow"])).set_index("product_id")
-    assert kept.loc["slow", "depth"] == 1
+    assert "slow" not in set(candidates(snapshot, totals, request())["product_id"])
+    assert "slow" in set(candidates(snapshot, totals, request(must_keep=["slow"]))["product_id"])
 
 
 def test_by_margin_a_unit_brings_what_is_paid_for_it_less_its_cost(snapshot: Snapshot, totals: Path) -> None:
-    found = candidates(snapshot, totals, SEASON, request(objective="margin")).set_index("product_id")
-    assert found.loc["old", "value"] == pytest.approx(100 * (5 * 48 / 60 - 1))
-    assert found.loc["new", "value"] == pytest.approx(40 * (10 - 2))
-    assert found.loc["costly", "value"] == 0, "what loses money on every unit brings nothing"
+    found = candidates(snapshot, totals, request(objective="margin")).set_index("product_id")["per_unit"]
+    assert found["old"] == pytest.approx(5 * 48 / 60 - 1)
+    assert found["new"] == pytest.approx(10 - 2)
+    assert found["costly"] == pytest.approx(20 - 50), "what loses money on every unit says how much"
 
 
-def test_by_margin_a_unit_of_unknown_cost_brings_nothing(snapshot: Snapshot, totals: Path) -> None:
-    found = candidates(snapshot, totals, SEASON, request(objective="margin", must_keep=["slow"]))
-    assert found.set_index("product_id").loc["slow", "value"] == 0
+def test_by_margin_a_unit_of_unknown_cost_brings_the_usual_margin_and_says_so(snapshot: Snapshot, totals: Path) -> None:
+    found = candidates(snapshot, totals, request(objective="margin", must_keep=["slow"])).set_index("product_id")
+    usual = (5 * 48 / 60 - 1) / 5
+    assert found.loc["slow", "per_unit"] == pytest.approx(5 * usual)
+    assert found["usual_margin"].to_dict() == {"costly": False, "new": False, "old": False, "slow": True}
+
+
+def test_by_units_every_unit_counts_one(snapshot: Snapshot, totals: Path) -> None:
+    assert set(candidates(snapshot, totals, request(objective="units"))["per_unit"]) == {1.0}
 
 
 def test_without_any_cost_a_plan_by_margin_is_refused(tmp_path: Path, snapshot: Snapshot, totals: Path) -> None:
     products = snapshot.frame("dim_product").assign(unit_cost=pd.Series([None] * 4, dtype=float))
-    costless = write_snapshot(tmp_path / "costless", AS_OF, dim_product=products)
+    weekly = snapshot.frame("fct_product_week")
+    costless = write_snapshot(tmp_path / "costless", AS_OF, dim_product=products, fct_product_week=weekly)
     with pytest.raises(NotAvailableError, match=r"needs products\.unit_cost.*plan by 'gmv'"):
-        candidates(costless, totals, SEASON, request(objective="margin"))
+        candidates(costless, totals, request(objective="margin"))
 
 
 def test_a_season_the_forecast_does_not_reach_is_refused_with_what_to_run(snapshot: Snapshot, totals: Path) -> None:
-    spring = Season("2025-Q1", date(2025, 1, 1), date(2025, 3, 31), ())
+    spring = Season("2025-Q1", date(2025, 1, 1), date(2025, 3, 31))
     with pytest.raises(NotAvailableError, match="coldframe train --season 2025-Q1"):
-        candidates(snapshot, totals, spring, request())
+        candidates(snapshot, totals, request(), spring)
+
+
+def test_a_season_in_which_nothing_is_expected_to_sell_is_refused(snapshot: Snapshot, totals: Path) -> None:
+    pd.read_parquet(totals).assign(units=0.1).to_parquet(totals)
+    with pytest.raises(NotAvailableError, match="None of the 4 products of season 2024-Q4"):
+        candidates(snapshot, totals, request())
+
+
+def test_a_product_in_two_categories_is_refused_with_how_many_there_are(snapshot: Snapshot, totals: Path) -> None:
+    rows = pd.read_parquet(totals)
+    pd.concat([rows, rows.iloc[[0]].assign(category="cups")]).to_parquet(totals)
+    with pytest.raises(BadInputError, match=r"1 products are in two categories of a region \(old\)"):
+        candidates(snapshot, totals, request())
 
 
 def test_a_rule_about_a_product_nobody_lists_is_refused(snapshot: Snapshot, totals: Path) -> None:
     with pytest.raises(ConfigurationError, match="1 products the catalogue does not list: nosuch"):
-        candidates(snapshot, totals, SEASON, request(must_drop=["nosuch"]))
+        candidates(snapshot, totals, request(must_drop=["nosuch"]))
 
 
-def test_depth_covers_demand_with_the_service_level(totals: Path) -> None:
-    rows = pd.read_parquet(totals).iloc[[0]]
-    assert [depth(rows, level).iloc[0] for level in (0.5, 0.65, 0.8, 0.9)] == [95, 113, 130, 150]
-    with pytest.raises(ConfigurationError, match=r"outside what the forecast knows: 0\.1 to 0\.9"):
-        depth(rows, 0.95)
+def test_a_product_is_on_the_shelf_while_a_week_sells_a_third_of_its_average(
+    snapshot: Snapshot, totals: Path, tmp_path: Path
+) -> None:
+    mondays = pd.date_range("2024-09-30", periods=14, freq="W-MON").date
+    weekly = pd.DataFrame({"region": "north", "product_id": "old", "week_start": mondays, "units": 1.0})
+    weekly.loc[:8, "units"] = 0.0
+    weekly.to_parquet(tmp_path / "weeks")
+    found = candidates(snapshot, totals, request(), weeks=tmp_path / "weeks").set_index("product_id")
+    shelf = found[["on_shelf_from", "on_shelf_until"]]
+    assert shelf.loc["old"].tolist() == [date(2024, 12, 2), date(2024, 12, 31)]
+    assert shelf.loc["new"].tolist() == [SEASON.first_day, SEASON.last_day], "nothing is known of its weeks"
+
+
+def test_the_trend_of_the_forecast_is_taken_over(snapshot: Snapshot, totals: Path, tmp_path: Path) -> None:
+    told = {"region": "north", "product_id": ["old"], "ratio": 1.6, "q_value": 0.01, "p_growth": 0.9}
+    pd.DataFrame(told).to_parquet(tmp_path / "trend")
+    found = candidates(snapshot, totals, request(), trend=tmp_path / "trend").set_index("product_id")
+    assert found.loc["old", ["trend", "trend_q", "p_growth"]].tolist() == [1.6, 0.01, 0.9]
+    assert found.loc["new", "trend"] != found.loc["new", "trend"]
 
 
 def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None:

@@ -1,5 +1,6 @@
 """The choice of a cell: as good as trying everything, and every rule seen binding."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -7,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coldframe.errors import ConfigurationError
+from ml.assortment.choice import Substitution, prior
 from ml.assortment.decide import Candidate, InfeasibleError, Rules, decide
+from ml.assortment.rules import Quota
 
 
 def shelf(*values: float, merchants: str = "", new: str = "") -> list[Candidate]:
@@ -99,6 +102,74 @@ def test_rules_in_conflict_are_named_and_no_others(
 def test_broken_candidates_are_refused_by_name(candidates: list[Candidate], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         decide("here/tea", candidates, Rules(slots=2))
+
+
+def test_of_variants_only_one_is_ranged() -> None:
+    decision = decide("here/tea", shelf(9, 8, 7), Rules(slots=2, variants=(("a", "b"),)))
+    assert [(c.product_id, c.binding, c.replaces) for c in decision.choices] == [
+        ("a", "slots", None),
+        ("c", "variants", "b"),
+    ]
+    assert decision.rules_cost == pytest.approx(1)
+
+
+def test_a_quota_asks_for_an_attribute_and_says_so() -> None:
+    candidates = [
+        replace(c, attributes={"brand": "own" if c.product_id == "d" else "other"}) for c in shelf(9, 8, 7, 1)
+    ]
+    own = Quota(attribute="brand", value="own", at_least=1)
+    assert ranged(candidates, Rules(slots=2, quotas=(own,))) == "ad"
+    capped = Quota(attribute="brand", value="other", at_most=1)
+    assert ranged(candidates, Rules(slots=3, quotas=(capped,))) == "ad"
+    with pytest.raises(InfeasibleError, match="quota of brand own: at least 2, and there are 1") as raised:
+        decide("here/tea", candidates, Rules(slots=3, quotas=(own.model_copy(update={"at_least": 2}),)))
+    assert raised.value.rules == ("quota of brand own",)
+
+
+def test_each_subcategory_keeps_its_core_needs() -> None:
+    candidates = [replace(c, attributes={"subcategory": s}) for c, s in zip(shelf(9, 8, 7, 1), "xxyz", strict=True)]
+    assert ranged(candidates, Rules(slots=3, core=1)) == "acd"
+    with pytest.raises(InfeasibleError) as raised:
+        decide("here/tea", candidates, Rules(slots=2, core=1))
+    assert raised.value.rules == ("slots", "core needs")
+
+
+def test_no_more_than_the_change_limit_is_new_to_the_range_but_empty_places_are_filled() -> None:
+    candidates = [replace(c, current=c.product_id in "cd") for c in shelf(9, 8, 2, 1)]
+    assert ranged(candidates, Rules(slots=2, most_changed=0.5)) == "ac"
+    assert ranged(candidates, Rules(slots=3, most_changed=0)) == "acd", "the range of two leaves one of three empty"
+
+
+def test_what_loses_money_is_ranged_only_where_it_must_stay() -> None:
+    assert ranged(shelf(9, -1), Rules(slots=2)) == "a"
+    assert ranged(shelf(9, -1), Rules(slots=2, must_keep=frozenset("b"))) == "ab"
+
+
+def test_products_left_out_lift_those_on_show_and_one_more_slot_is_worth_less_than_it_sells() -> None:
+    candidates = shelf(10, 10, 10, 10)
+    decision = decide("here/tea", candidates, Rules(slots=2), prior(0.2))
+    assert decision.lift == pytest.approx(1 / (0.8 + 0.2 * 0.5))
+    assert decision.value == pytest.approx(20 * decision.lift)
+    assert decision.slot_worth == pytest.approx(30 / (0.8 + 0.2 * 0.75) - decision.value)
+    assert decision.choices[0].lost_without == pytest.approx(decision.value - 10 / (0.8 + 0.2 * 0.25))
+
+
+def test_only_a_learned_substitution_leaves_places_empty() -> None:
+    dear, cheap = Candidate("a", "m", 1000, units=10), Candidate("b", "m", 10, units=10)
+    assert [c.product_id for c in decide("here/tea", [dear, cheap], Rules(slots=2), prior(0.5)).choices] == ["a", "b"]
+    fitted = decide("here/tea", [dear, cheap], Rules(slots=2), Substitution(0.5, 1.0, "fitted"))
+    assert [(c.product_id, c.binding) for c in fitted.choices] == [
+        ("a", "nothing: one more would take more from the others than it brings")
+    ]
+
+
+def test_rules_fill_as_many_places_as_they_let() -> None:
+    candidates = [Candidate(str(i), "xxy"[i], value, units=10) for i, value in enumerate((1000.0, 900.0, 10.0))]
+    decision = decide("here/tea", candidates, Rules(slots=3, merchant_share=0.34), prior(0.5))
+    assert [(c.product_id, c.binding) for c in decision.choices] == [
+        ("0", "nothing: the other rules let no more in"),
+        ("2", "nothing: the other rules let no more in"),
+    ]
 
 
 @st.composite
