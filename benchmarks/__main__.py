@@ -18,6 +18,7 @@ NAMES = (
     "forecasting.categories",
     "forecasting.gift_shop",
     "forecasting.speed",
+    "assortment.substitution",
     "stock_outs",
     "launch_score",
     "sources",

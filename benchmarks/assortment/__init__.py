@@ -1,0 +1,1 @@
+"""How good the assortment is: each module measures one thing and prints it as Markdown."""
