@@ -33,19 +33,23 @@ QUANTILES = ("q10", "q50", "q80", "q90")
 
 @dataclass(frozen=True)
 class SeasonForecast:
-    """What is known of the season's demand. `weeks` and `trend` are tables not every forecast has."""
+    """What is known of the season's demand. `weeks`, `trend` and `backtest` are tables not every forecast has."""
 
     release: Release
     totals: Path
     weeks: Path | None
     trend: Path | None
+    backtest: Path | None
     errors: Errors
 
 
 def season_forecast(registry: Registry, as_of: date) -> SeasonForecast:
     """The serving forecast of the season. Raises NotAvailableError where none serves that is fresh enough."""
     release = registry.champion_for("season" if registry.champion("season") else "forecasting", as_of)
-    names = {table: f"tables/{table}.parquet" in release.manifest["files"] for table in ("season_weeks", "trend")}
+    optional = {
+        table: release.file(table) if f"tables/{table}.parquet" in release.manifest["files"] else None
+        for table in ("season_weeks", "trend", "season_backtest")
+    }
     if "tables/errors.parquet" in release.manifest["files"]:
         spread = release.table("errors").set_index("level")["sd"]
         errors = Errors(shop=float(spread.get("shop", 0.0)), cell=float(spread.get("cell", 0.0)))
@@ -54,8 +58,9 @@ def season_forecast(registry: Registry, as_of: date) -> SeasonForecast:
     return SeasonForecast(
         release=release,
         totals=release.file("season_totals"),
-        weeks=release.file("season_weeks") if names["season_weeks"] else None,
-        trend=release.file("trend") if names["trend"] else None,
+        weeks=optional["season_weeks"],
+        trend=optional["trend"],
+        backtest=optional["season_backtest"],
         errors=errors,
     )
 

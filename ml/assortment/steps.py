@@ -9,6 +9,7 @@ from coldframe.run import Request, StepResult
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
 from ml.assortment import saved, visits
+from ml.assortment.backtest import shares_of_oracle
 from ml.assortment.data import (
     LEAST_UNITS,
     SeasonForecast,
@@ -38,6 +39,9 @@ def assortment(request: Request) -> StepResult:
     inputs = _inputs(request, snapshot, forecast, season)
     decided = decide_cells(inputs, terms)
     planned = plan(inputs, terms, decided)
+    summary = dict(planned.summary)
+    if forecast.backtest is not None:
+        summary["backtest"] = shares_of_oracle(pd.read_parquet(forecast.backtest), terms.slots)
     draft = PlanDraft(
         kind="assortment",
         source=request.source,
@@ -48,7 +52,7 @@ def assortment(request: Request) -> StepResult:
         snapshot_id=snapshot.id,
         release_ids={forecast.release.model: forecast.release.id},
         parameters=terms.model_dump(mode="json"),
-        summary=planned.summary,
+        summary=summary,
         lines=planned.lines,
     )
     made, folder = plans.save(place, draft)
@@ -62,7 +66,7 @@ def assortment(request: Request) -> StepResult:
             f"{MONEY[terms.objective]} {value:,.0f} ({low:,.0f} – {high:,.0f})"
         ),
         warnings=planned.notes,
-        facts={"plan_id": made.plan_id, "lines": len(planned.lines)} | planned.facts | planned.summary,
+        facts={"plan_id": made.plan_id, "lines": len(planned.lines)} | planned.facts | summary,
         links={"plan": str(folder / "plan.csv")},
     )
 

@@ -79,7 +79,7 @@ def candidates(
     snapshot: Snapshot, totals: Path, asked: Request, season: Season = SEASON, **tables: object
 ) -> pd.DataFrame:
     release = Release("2024-09-29-abc", "season", totals.parent, {"as_of": str(AS_OF), "files": {}})
-    tables = {"weeks": None, "trend": None} | tables
+    tables = {"weeks": None, "trend": None, "backtest": None} | tables
     return data.candidates(snapshot, SeasonForecast(release, totals, errors=Errors(), **tables), season, asked)  # type: ignore[arg-type]
 
 
