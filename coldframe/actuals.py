@@ -12,16 +12,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
 import pandas as pd
 
-from coldframe import landed, snapshots
+from coldframe import landed
 from coldframe.errors import ColdframeError, NotAvailableError
 from coldframe.ledger import Plan
 from coldframe.paths import Workspace, workspace
 from coldframe.settings import PREFIX, Settings, get_settings
-from coldframe.snapshots import Snapshot
+
+if TYPE_CHECKING:
+    from coldframe.snapshots import Snapshot
 
 RANKED_WEEKS = 13
 
@@ -153,6 +156,9 @@ def line_by_line(plan: Plan, settings: Settings | None = None) -> pd.DataFrame |
     return None if lines.empty else lines
 
 
-def _current(plan: Plan, settings: Settings) -> Snapshot | None:
+def _current(plan: Plan, settings: Settings) -> "Snapshot | None":
+    # Every command loads this file, and few of them a snapshot.
+    from coldframe import snapshots
+
     place = workspace(plan.source, settings)
     return snapshots.current(place) if place.current.exists() else None

@@ -155,8 +155,9 @@ def _request(values: dict[str, Any]) -> Request:
     settings = get_settings()
     source = given.setdefault("source", settings.source)
     given.setdefault("path", _source_path(source, settings))
-    if given["path"] is not None:
-        given["path"] = Path(given["path"]).expanduser().resolve()
+    for name in ("path", "rules"):
+        if given.get(name) is not None:
+            given[name] = Path(given[name]).expanduser().resolve()
     if "as_of" not in given:
         given["as_of"] = _suggested_as_of(source, given["path"])
     return parse_request(given, called=_flag)

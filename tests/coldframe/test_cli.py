@@ -211,6 +211,11 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "merchant_share": "0.5",
         "must_keep": ("p1", "p2"),
         "must_drop": ("p3",),
+        "rules": str(tmp_path / "rules.yaml"),
+        "recapture": "0.1",
+        "handling_cost": "2",
+        "budget": "900",
+        "salvage": "0.4",
         "exposure_budget": "500",
         "force": True,
     }
@@ -236,8 +241,8 @@ def test_source_and_path_come_from_the_settings_unless_given(
 def test_a_relative_path_is_meant_from_where_the_command_is_typed(
     asked: list[tuple[str, Request]], tmp_path: Path
 ) -> None:
-    run("land", "--as-of", "2017-09-30", "--path", "shop")
-    assert asked[0][1].path == tmp_path / "shop"
+    run("run", "--as-of", "2017-09-30", "--path", "shop", "--rules", "rules.yaml")
+    assert (asked[0][1].path, asked[0][1].rules) == (tmp_path / "shop", tmp_path / "rules.yaml")
 
 
 @pytest.mark.parametrize(
