@@ -167,8 +167,9 @@ def weigh(occasions: Occasions) -> Weights:
         if effect <= 0:
             return Weights(utility, effect)
         utility, _ = _maximise(occasions, with_price=False)
-    warning = f"prices are left out of the choice: their effect came out as {effect:+.2f}, dearer would sell better"
-    return Weights(utility, 0.0, warning)
+    return Weights(
+        utility, 0.0, "prices are left out of the choice, because what was dearer seemed to sell better for it"
+    )
 
 
 def _maximise(occasions: Occasions, with_price: bool) -> tuple[Floats, float]:

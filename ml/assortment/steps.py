@@ -79,7 +79,7 @@ def _inputs(request: Request, snapshot: Snapshot, forecast: SeasonForecast, seas
     ]
     columns = ["region", "category", "buy_probability", "dissimilarity", "substitution"]
     known = pd.DataFrame(learned, columns=columns).astype({"buy_probability": float, "dissimilarity": float})
-    notes = [f"substitution is assumed, not learned: {fitted.reason}"] if fitted.reason else []
+    notes = [*fitted.notes]
     if forecast.release.as_of != request.as_of:
         notes.append(f"the serving forecast {forecast.release.id} is as of {forecast.release.as_of}")
     notes += [

@@ -70,6 +70,16 @@ class Fitted:
     table: pd.DataFrame
     reason: str = ""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever approves a plan should know of how substitution was learned. Cells left to the prior are the
+        plan's to count; here is why there is none but those, or what to mind of those learned."""
+        if self.reason:
+            return (f"substitution is assumed, not learned: {self.reason}",)
+        odd = self.table[(self.table["source"] != "prior") & (self.table["warning"] != "")]
+        told = odd.groupby("warning")["category"].unique()
+        return tuple(f"substitution of {', '.join(categories)}: {warning}" for warning, categories in told.items())
+
 
 @dataclass(frozen=True)
 class _Category:
@@ -144,7 +154,7 @@ def _rows(name: str, category: _Category, theta: float, error: float, source: st
     ours, popularity = category.likelihoods
     warnings = [category.weights.warning] if category.weights.warning else []
     if ours < popularity:
-        warnings.append("shares of popularity tell the last weeks' choices better")
+        warnings.append("shares of popularity told the last weeks' choices better")
     chance, spread = chances(category.visits, theta)
     return [
         {

@@ -172,3 +172,14 @@ def test_a_range_that_never_changes_is_taken_for_independent_of_irrelevant_alter
     assert cell.dissimilarity == 1
     assert cell.source.startswith("fitted; what is on show hardly changes")
     assert found.table["dissimilarity_se"].to_numpy() == pytest.approx(0.3, abs=0.01)
+
+
+def test_a_plan_is_told_what_to_mind_of_what_was_learned(tmp_path: Path) -> None:
+    fine = fit(snapshot(tmp_path / "fine", facts(few())), AS_OF)
+    assert fine.notes == ()
+    dear = fit(snapshot(tmp_path / "dear", facts(few(price=1.5)), facts(few(), "rice")), AS_OF)
+    [note] = dear.notes
+    assert note.startswith("substitution of tea: prices are left out of the choice")
+    shop = facts(few())
+    bare = fit(snapshot(tmp_path / "bare", shop | {"fct_visit_day": shop["fct_visit_day"].head(0)}), AS_OF)
+    assert bare.notes == (f"substitution is assumed, not learned: {bare.reason}",)
