@@ -506,8 +506,8 @@ PLAN_LINES = Table(
     name="plan_lines",
     kind=Kind.STATE,
     description=(
-        "Lines of the assortments that were published, one row a plan, region and product. A plan is known from its "
-        "as-of on, whenever somebody published it; of two for the same season and as-of, the one published last."
+        "Lines of the assortments that were published, one row a plan, region and product. A plan is known from the "
+        "day after its as-of on, whenever somebody published it; of two for one season and as-of, the later published."
     ),
     key=("plan_id", "region", "product_id"),
     columns=(

@@ -1,13 +1,15 @@
 """Lands the lines of published plans as facts, so that what a plan promised lies beside what then sold.
 
-A plan's lines are known from the plan's own as-of on, not from the day somebody published it: only so does a run for a
-past day see the plan of its season, and give the same bytes next year. When this is wrong, a plan is judged by lines
-that were never in force.
+A plan's lines are known from the day after its as-of on, whenever somebody published it: only so does a run for a past
+day see the plan of its season, and give the same bytes next year. A run of the as-of itself does not see them, or
+publishing a plan would change the facts it was made from. When this is wrong, a plan is judged by lines that were never
+in force.
 """
 
 import filecmp
 import shutil
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -25,7 +27,7 @@ KIND = "assortment"
 
 
 def land_plans(source: str) -> None:
-    """Writes a version of `plan_lines` for each as-of at which another published plan of the source came to hold.
+    """Writes a version of `plan_lines` for each day on which another published plan of the source came to be known.
 
     Doing it again changes nothing, so a landing makes up for whatever kept a publication from being landed.
     """
@@ -41,7 +43,7 @@ def land_plans(source: str) -> None:
         with duckdb.connect() as connection:
             written = {landed.schema_file(place, PLAN_LINES.name): store.write_schema(connection, PLAN_LINES, scratch)}
             for as_of in sorted({plan.as_of for plan in plans}):
-                target = landed.partition(place, PLAN_LINES.name, None, as_of).path
+                target = landed.partition(place, PLAN_LINES.name, None, as_of + timedelta(days=1)).path
                 written[target] = _write(connection, rows[rows["as_of"] <= as_of], scratch / f"{as_of}.parquet")
         for target, file in written.items():
             # A file that is replaced counts as changed facts, and what rests on them would be made again.

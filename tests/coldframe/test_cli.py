@@ -399,7 +399,7 @@ def test_a_plan_is_approved_and_published_with_name_and_reason(ledger: Ledger, d
     assert run("approve", plan_id, "--by", "ann", "--why", "fits the shelves").exit_code == 0
     result = run("publish", plan_id, "--by", "bob")
     assert f"Plan {plan_id} (assortment, shop, 2017-Q4) is published, by bob." in result.output
-    assert len(landed.visible(workspace("shop"), "plan_lines", date(2017, 9, 30))) == 1
+    assert len(landed.visible(workspace("shop"), "plan_lines", date(2017, 10, 1))) == 1
     assert [(e.by, e.to_status) for e in ledger.events(plan_id)][1:] == [("ann", "approved"), ("bob", "published")]
 
 

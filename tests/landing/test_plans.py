@@ -1,4 +1,4 @@
-"""A published plan is a fact from its own as-of on, as often as one lands it."""
+"""A published plan is a fact from the day after its as-of on, as often as one lands it."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,7 +10,7 @@ import pytest
 from coldframe.ledger import Ledger, PlanDraft, PlanLine
 from landing.plans import land_plans
 
-JUNE, JULY = date(2024, 6, 30), date(2024, 7, 31)
+JUNE, AFTER_JUNE, JULY = date(2024, 6, 30), date(2024, 7, 1), date(2024, 7, 31)
 LINE = PlanLine(
     region="north",
     category="tea",
@@ -57,18 +57,20 @@ def publish(shop: Any) -> Publish:
     return make
 
 
-def test_the_lines_of_a_published_plan_are_known_from_its_as_of_on(publish: Publish, shop: Any) -> None:
+def test_the_lines_of_a_published_plan_are_known_after_the_day_whose_facts_they_were_made_from(
+    publish: Publish, shop: Any
+) -> None:
     plan_id = publish()
-    assert shop.rows("plan_lines", date(2024, 6, 29)) == []
-    [row] = shop.rows("plan_lines", JUNE)
+    assert shop.rows("plan_lines", JUNE) == []
+    [row] = shop.rows("plan_lines", AFTER_JUNE)
     assert (row["plan_id"], row["rank"], row["expected_units"], row["quantity"]) == (plan_id, 1, 9.5, 12)
     assert (row["season"], row["valid_from"], row["objective"]) == ("2024-Q3", date(2024, 7, 1), "gmv")
 
 
 def test_a_later_plan_for_the_season_lies_beside_the_one_it_took_the_place_of(publish: Publish, shop: Any) -> None:
     first, second = publish(), publish(as_of=JULY)
-    assert {row["plan_id"] for row in shop.rows("plan_lines", JUNE)} == {first}
-    assert {row["plan_id"] for row in shop.rows("plan_lines", JULY)} == {first, second}
+    assert {row["plan_id"] for row in shop.rows("plan_lines", AFTER_JUNE)} == {first}
+    assert {row["plan_id"] for row in shop.rows("plan_lines", date(2024, 8, 1))} == {first, second}
 
 
 def test_of_two_plans_of_one_day_for_one_season_the_one_published_last_counts(publish: Publish, shop: Any) -> None:
@@ -89,9 +91,9 @@ def test_landing_makes_up_for_a_publication_that_was_not_landed_and_changes_noth
 ) -> None:
     publish()
     before = shop.bytes()
-    (shop.workspace.landed / "plan_lines" / f"known={JUNE}.parquet").unlink()
+    (shop.workspace.landed / "plan_lines" / f"known={AFTER_JUNE}.parquet").unlink()
     shop.land(folder)
     assert before.items() <= shop.bytes().items()
-    stamp = (shop.workspace.landed / "plan_lines" / f"known={JUNE}.parquet").stat().st_mtime_ns
+    stamp = (shop.workspace.landed / "plan_lines" / f"known={AFTER_JUNE}.parquet").stat().st_mtime_ns
     assert shop.land(folder).reused
-    assert (shop.workspace.landed / "plan_lines" / f"known={JUNE}.parquet").stat().st_mtime_ns == stamp
+    assert (shop.workspace.landed / "plan_lines" / f"known={AFTER_JUNE}.parquet").stat().st_mtime_ns == stamp
