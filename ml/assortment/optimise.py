@@ -40,6 +40,8 @@ RANKING, PROGRAMME, GREEDY = "ranking", "integer programme", "greedy choice and 
 # HiGHS' default stops at a gap of 1e-4; a plan should not depend on where it stopped.
 _RELATIVE_GAP = 1e-9
 _PROVEN = {RANKING: 1e-12, PROGRAMME: 1e-6, GREEDY: 1e-4}
+# Where each product costs handling and other rules bind, how many are best is told no more exactly than this.
+_OF_COUNT = {RANKING: 0.0, PROGRAMME: 1e-3, GREEDY: 1e-3}
 _MOST_QUERIES = {RANKING: 10_000, PROGRAMME: 1_000, GREEDY: 20}
 _MOST_SWAPS = 50
 
@@ -165,40 +167,58 @@ def optimise(
         query = _programme(cell, rows, deadline, exact)
         return _search(cell, query, PROGRAMME if exact else GREEDY, price, deadline, begin)
 
-    free = _best_count(cell, slots, deadline, ranked)
+    free = _best_count(cell, slots, deadline, ranked, lambda k: None, slots)
     if free is not None and keeps(free.chosen, limits):
         return free
-    return _best_count(cell, slots, deadline, programmed)
+    found = _best_count(cell, slots, deadline, programmed, ranked, int(free.chosen.sum()) if free else slots)
+    if found is None or free is None:
+        return found
+    return Optimum(found.chosen, found.value, max(found.value, min(found.bound, free.bound)), found.how)
 
 
-def _best_count(cell: Cell, slots: int, deadline: float, solve: Callable[[int], Optimum | None]) -> Optimum | None:
-    """Best over how many products are shown. `solve(k)` gives the best of at most k before handling.
+def _best_count(
+    cell: Cell,
+    slots: int,
+    deadline: float,
+    solve: Callable[[int], Optimum | None],
+    free: Callable[[int], Optimum | None],
+    begin: int,
+) -> Optimum | None:
+    """Best over how many products are shown. `solve(k)` gives the best of at most k before handling, `free(k)` what it
+    does not exceed, at once.
 
-    Without a handling cost the most that may be are allowed. With one, spans of counts are halved until none can hold
-    anything better: from a to b products are worth at most what b are before handling, less the handling of a.
+    Without a handling cost the most that may be are allowed. With one, spans of counts are halved, from `begin` on,
+    until none can hold anything better by more than is told: from a to b products are worth at most what b are before
+    handling, less the handling of a.
     """
     if not cell.handling:
         return solve(slots)
     best: Optimum | None = None
-    bound, spans = -np.inf, [(0, min(slots, len(cell.money)), np.inf)]
+    slots = min(slots, len(cell.money))
+    bound, spans = -np.inf, [(begin + 1, slots, np.inf), (0, min(begin, slots), np.inf)]
     while spans:
         low, high, most = spans.pop()
-        if best is not None and time.monotonic() > deadline:
-            bound = max(bound, most - cell.handling * low)
+        if low > high:
             continue
+        relaxed = free(high)
+        most = min(most, relaxed.bound if relaxed else np.inf)
+        if best is not None:
+            enough = best.value + max(_PROVEN[best.how], _OF_COUNT[best.how]) * abs(best.value)
+            if most - cell.handling * low <= enough or time.monotonic() > deadline:
+                bound = max(bound, most - cell.handling * low)
+                continue
         found = solve(high)
         if found is None:
             continue
         net = found.value - cell.handling * found.chosen.sum()
         if best is None or net > best.value + 1e-12 * abs(best.value):
             best = Optimum(found.chosen, float(net), float(net), found.how)
-        most = found.bound - cell.handling * low
-        if most > best.value + _PROVEN[found.how] * abs(best.value):
-            if low < high:
-                middle = (low + high) // 2
-                spans += [(low, middle, found.bound), (middle + 1, high, found.bound)]
-            else:
-                bound = max(bound, most)
+        most = min(most, found.bound)
+        if low < high:
+            middle = (low + high) // 2
+            spans += [(low, middle, most), (middle + 1, high, most)]
+        else:
+            bound = max(bound, most - cell.handling * low)
     return None if best is None else Optimum(best.chosen, best.value, max(best.value, bound), best.how)
 
 

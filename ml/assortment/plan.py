@@ -380,7 +380,7 @@ def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision]) -> tu
         )
     gap = max((decision.gap for decision in decided.values()), default=0.0)
     if gap > 0:
-        notes.append(f"the choice may fall short of the best by up to {gap:.2%} in a cell: time was up, or it is large")
+        notes.append(f"in each cell the choice is proven to within {gap:.2%} of the best, not to the last unit of money")
     return tuple(notes)
 
 

@@ -15,6 +15,8 @@ from coldframe.paths import workspace
 from ml.assortment import saved
 from ml.assortment.plan import Cell, Inputs, Terms, decide_cells, plan
 
+LEAST_CHANGE = 0.01
+"""Share of its value by which a line of the same depth must change to be told."""
 SHOWN = ("value", "value_low", "value_high", "stock_money", "fill_rate", "worth_of_money", "rules_cost")
 
 
@@ -92,12 +94,12 @@ def _cells(inputs: Inputs, products: Sequence[str], everything: bool) -> frozens
 
 
 def _differences(before: Sequence[PlanLine], after: Sequence[PlanLine]) -> Iterator[dict[str, Any]]:
-    """Lines that are in one plan only, or whose depth or value differs, by region, category and product."""
+    """Lines that are in one plan only, or whose depth or value (by more than LEAST_CHANGE) differs, in order."""
     old, new = ({(li.region, li.category, li.product_id): li for li in lines} for lines in (before, after))
     for key in sorted({*old, *new}):
         was, now = _ranged(old.get(key)), _ranged(new.get(key))
         line = now or was
-        if line is None or (was and now and (was.quantity, was.value) == (now.quantity, now.value)):
+        if line is None or (was and now and was.quantity == now.quantity and _nearly(was.value, now.value)):
             continue
         yield {
             "change": "added" if was is None else "removed" if now is None else "changed",
@@ -111,6 +113,11 @@ def _differences(before: Sequence[PlanLine], after: Sequence[PlanLine]) -> Itera
             "value": now.value if now else 0.0,
             "reason": now.reason if now else "",
         }
+
+
+def _nearly(before: float, after: float) -> bool:
+    """Whether the difference is only what every other line of the cell feels of a change."""
+    return abs(after - before) <= LEAST_CHANGE * abs(before)
 
 
 def _ranged(line: PlanLine | None) -> PlanLine | None:

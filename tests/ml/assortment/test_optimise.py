@@ -67,10 +67,12 @@ def test_with_other_rules_it_is_so_too_and_the_bound_of_the_greedy_choice_holds(
         assert exact is None
         return
     assert exact is not None
-    assert exact.value == pytest.approx(most, rel=1e-6, abs=1e-6)
+    # With handling, counts that bring a thousandth more are not looked for, and the gap says so.
+    assert exact.value == pytest.approx(most, rel=1e-3 if cell.handling else 1e-6, abs=1e-6)
+    assert exact.value <= most + 1e-6 * abs(most) + 1e-6 and exact.bound >= most - 1e-6 * abs(most) - 1e-6
     assert keeps(exact.chosen, limits)
     if most > 0:
-        assert exact.gap == 0
+        assert exact.gap <= (0.0021 if cell.handling else 0)
     if greedy is not None:
         assert keeps(greedy.chosen, limits)
         assert greedy.value <= most + 1e-6 * abs(most) + 1e-6 and greedy.bound >= most - 1e-6 * abs(most) - 1e-6
