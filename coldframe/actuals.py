@@ -78,12 +78,14 @@ def land_apart(request: ActualsRequest) -> None:
 def season_actuals(
     plan: Plan, path: Path | None = None, settings: Settings | None = None, land: Land = land_apart
 ) -> Actuals:
-    """Sales of the days `plan` is valid for: from the published snapshot where it covers them, else landed apart.
+    """Sales of the days `plan` is for: from the published snapshot where it covers them, else landed apart.
 
     Raises NotAvailableError where the source has no sales after the plan's as-of.
     """
     settings = settings or get_settings()
     start = plan.as_of - timedelta(weeks=RANKED_WEEKS) + timedelta(days=1)
+    # A plan for a season that has begun is for the rest of it.
+    first = max(plan.valid_from, plan.as_of + timedelta(days=1))
     snapshot = _current(plan, settings)
     if snapshot is not None and snapshot.as_of >= plan.valid_until:
         sales, products = snapshot.files("fct_product_day"), snapshot.files("dim_product")
@@ -131,17 +133,17 @@ def season_actuals(
                 "products": [str(file) for file in products],
                 "start": start,
                 "as_of": plan.as_of,
-                "first": plan.valid_from,
+                "first": first,
                 "last": plan.valid_until,
             },
         ).df()
     if frame["until"].isna().all():
         raise NotAvailableError(
-            f"{plan.source} has no sales between {plan.valid_from} and {plan.valid_until} yet; "
+            f"{plan.source} has no sales between {first} and {plan.valid_until} yet; "
             "there is nothing to lay the plan beside."
         )
     until = frame["until"].max().date()
-    return Actuals(frame.drop(columns="until"), plan.valid_from, plan.valid_until, until)
+    return Actuals(frame.drop(columns="until"), first, plan.valid_until, until)
 
 
 def line_by_line(plan: Plan, settings: Settings | None = None) -> pd.DataFrame | None:

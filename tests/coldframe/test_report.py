@@ -245,6 +245,19 @@ def test_a_season_the_published_snapshot_knows_whole_is_read_there(plan: Plan, t
     assert found is not None and len(found) == 2
 
 
+def test_a_plan_for_a_season_that_had_begun_is_laid_beside_the_rest_of_it(
+    ledger: Ledger, draft: Make, tmp_path: Path
+) -> None:
+    days = pd.to_datetime(["2017-10-31", "2017-11-01"])
+    sales = pd.DataFrame({"region": "north", "product_id": "p1", "date": days, "units": [9, 2], "gmv": [90.0, 20.0]})
+    products = pd.DataFrame({"product_id": ["p1"], "category": "tea", "title": "A"})
+    publish(tmp_path, date(2017, 12, 31), fct_product_day=sales, dim_product=products)
+    begun = ledger.save_plan(draft(as_of=date(2017, 10, 31)))
+    actuals = season_actuals(begun, settings=load(home=tmp_path))
+    assert actuals.first_day == date(2017, 11, 1)
+    assert actuals.products["units"].tolist() == [2.0]
+
+
 def test_a_plan_is_not_followed_before_its_season_or_its_publication(plan: Plan, tmp_path: Path) -> None:
     settings = load(home=tmp_path)
     assert line_by_line(plan, settings) is None

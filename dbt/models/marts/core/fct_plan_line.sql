@@ -44,8 +44,9 @@ heads as (
         plan_id,
         as_of,
         season,
-        valid_from,
-        valid_until
+        valid_until,
+        -- A plan for a season that has begun is for the rest of it.
+        greatest(valid_from, as_of + 1) as first_day
     from plan_lines
 
 ),
@@ -55,8 +56,8 @@ plans as (
     select
         heads.*,
         lead(heads.as_of) over (partition by heads.season order by heads.as_of) as superseded_on,
-        heads.valid_until - heads.valid_from + 1 as days,
-        greatest(least(heads.valid_until, run.as_of) - heads.valid_from + 1, 0) as days_elapsed,
+        heads.valid_until - heads.first_day + 1 as days,
+        greatest(least(heads.valid_until, run.as_of) - heads.first_day + 1, 0) as days_elapsed,
         coalesce(stock.is_known, false) as stock_is_known
     from heads
     cross join run
@@ -73,7 +74,7 @@ sold as (
         sum(sales.units) as units,
         sum(sales.gmv) as gmv
     from plans
-    inner join sales on sales.date between plans.valid_from and plans.valid_until
+    inner join sales on sales.date between plans.first_day and plans.valid_until
     group by plans.plan_id, sales.region, sales.product_id
 
 ),
@@ -86,7 +87,7 @@ out_of_stock as (
         stock_outs.product_id,
         count(*) as days
     from plans
-    inner join stock_outs on stock_outs.date between plans.valid_from and plans.valid_until
+    inner join stock_outs on stock_outs.date between plans.first_day and plans.valid_until
     group by plans.plan_id, stock_outs.region, stock_outs.product_id
 
 ),
