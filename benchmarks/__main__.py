@@ -18,6 +18,8 @@ NAMES = (
     "forecasting.categories",
     "forecasting.gift_shop",
     "forecasting.speed",
+    "assortment.optimiser",
+    "assortment.depth",
     "assortment.substitution",
     "stock_outs",
     "launch_score",

@@ -45,7 +45,7 @@ class SeasonForecast:
 
 def season_forecast(registry: Registry, as_of: date) -> SeasonForecast:
     """The serving forecast of the season. Raises NotAvailableError where none serves that is fresh enough."""
-    release = registry.champion_for("season" if registry.champion("season") else "forecasting", as_of)
+    release = registry.champion_for("forecasting", as_of)
     optional = {
         table: release.file(table) if f"tables/{table}.parquet" in release.manifest["files"] else None
         for table in ("season_weeks", "trend", "season_backtest")
@@ -108,7 +108,8 @@ def candidates(
     without it what sold in the last CURRENT_WEEKS), units, q10, q50, q80, q90 (of the season, with everything on show),
     per_unit (money of one by the objective; below 0 it is a loss), price, unit_cost (both of one; nan where unknown),
     usual_margin (whether its margin is taken to be the usual one), units_13w, model, on_shelf_from, on_shelf_until,
-    trend, trend_q, p_growth (nan where the forecast tells of none).
+    season_index (how many times its usual share its kind takes in the season), trend (last four weeks beside what was
+    to be expected of them), trend_q, p_growth (nan where the forecast tells of none).
 
     Raises NotAvailableError where the forecast has no totals of this season, nothing is expected to sell or the
     objective cannot be computed, BadInputError for a product in two categories of a region, ConfigurationError for a
@@ -217,9 +218,14 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
             if file is not None:
                 connection.execute(f"create view {table} as from read_parquet('{file}')")
             _or_nothing(connection, table, () if file is None else (table,), columns)
+        told = {
+            name for name, *_ in connection.execute("describe from read_parquet($1)", [str(forecast.totals)]).fetchall()
+        }
+        index = '"index"' if "index" in told else "null::double"
         found: pd.DataFrame = connection.execute(
-            """
+            f"""
             with totals as (
+                select *, {index} as season_index
                 from read_parquet($totals) where level = 'product_region' and season = $season
             ),
             recent as (
@@ -231,12 +237,22 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
                 where days_elapsed = 7 and week_start > $as_of::date - 98
                 group by all
             ),
+            days as (
+                select
+                    *, least(week_start::date + 6, $last::date) - greatest(week_start::date, $first::date) + 1 as days
+                from season_weeks
+            ),
+            -- A week that is only partly of the season sells less for that alone.
             weeks as (
-                select *, avg(units) over (partition by region, product_id) as average from season_weeks
+                select
+                    *, units / days as rate,
+                    sum(units) over (partition by region, product_id) / sum(days) over (partition by region, product_id)
+                        as average
+                from days where days > 0
             ),
             shelf as (
                 select region, product_id, min(week_start)::date as first_week, max(week_start)::date as last_week
-                from weeks where units >= $on_shelf * average and average > 0 group by all
+                from weeks where rate >= $on_shelf * average and average > 0 group by all
             )
             select
                 totals.region, totals.category, totals.product_id, products.merchant_id, products.title,
@@ -249,7 +265,7 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
                 products.launch_source <> 'before_history'
                 and products.launched_on > $as_of::date - $new_days as is_new,
                 coalesce(recent.current, false) as current,
-                totals.units, totals.q10, totals.q50, totals.q80, totals.q90, totals.gmv_per_unit,
+                totals.season_index, totals.units, totals.q10, totals.q50, totals.q80, totals.q90, totals.gmv_per_unit,
                 totals.gmv_per_unit * coalesce(recent.net_share, 1) as price, products.unit_cost::double as unit_cost,
                 coalesce(recent.units_13w, 0) as units_13w, totals.model,
                 greatest(coalesce(shelf.first_week, $first::date), $first::date) as on_shelf_from,

@@ -264,20 +264,22 @@ def _programme(cell: Cell, limits: Sequence[Limit], deadline: float, integral: b
         result = _solve(scale * part + ties, rows, max(deadline - time.monotonic(), 0.1), integral)
         if result.status == 2:
             return None, -np.inf
-        solution = np.zeros(len(score))
-        if result.x is not None:
-            solution[open_] = result.x
+        solution = np.zeros(len(part)) if result.x is None else result.x
         if integral and result.x is not None:
-            chosen: Bools | None = solution > 0.5
+            picked: Bools | None = solution > 0.5
         else:
-            chosen = _assemble(score, np.lexsort((-score, -solution.round(6))), weights, low, high)
+            picked = _assemble(part, np.lexsort((-part, -solution.round(6))), weights[:, open_], low, high)
         # Where time is up before any bound is known, all that brings something is one.
         bound = float(score[score > 0].sum())
         dual = result.mip_dual_bound if integral else result.fun
         if dual is not None and np.isfinite(dual):
-            of_ties = ties @ solution[open_] if integral else 0.0
+            of_ties = ties @ solution if integral else 0.0
             bound = min(bound, (-float(dual) - float(of_ties)) / scale)
-        return chosen, bound if chosen is None else max(bound, float(score @ chosen))
+        if picked is None:
+            return None, bound
+        chosen = np.zeros(len(score), dtype=bool)
+        chosen[open_[picked]] = True
+        return chosen, max(bound, float(score @ chosen))
 
     return query
 

@@ -288,14 +288,16 @@ class _Words:
         won = self.decision.lift - 1
         if won >= 0.005:
             told.append(f"{won:.0%} more than its forecast, won from what is left out")
+        if not 1 / _INDEX < row["season_index"] < _INDEX and not pd.isna(row["season_index"]):
+            told.append(f"in this season its kind takes {row['season_index']:.1f} times its usual share")
         days = (self.inputs.season.last_day - self.inputs.season.first_day).days + 1
         index = row["units"] / days / (row["units_13w"] / 91) if row["units_13w"] else 1.0
         if not 1 / _INDEX < index < _INDEX:
             told.append(f"the season sells {index:.1f} times its recent pace")
         if row["trend_q"] <= _TRUSTED:
             way = "rising" if row["trend"] > 1 else "falling"
-            held = "" if pd.isna(row["p_growth"]) else f" (chance that growth holds {row['p_growth']:.0%})"
-            told.append(f"{way}, {row['trend']:.1f} times what its season led to expect{held}")
+            held = "" if pd.isna(row["p_growth"]) else f" (chance that it grew by a fifth {row['p_growth']:.0%})"
+            told.append(f"{way}, the last four weeks at {row['trend']:.1f} times what was to be expected{held}")
         if self._shelf(row) != "whole season":
             told.append(f"worth its place from {row['on_shelf_from']} to {row['on_shelf_until']}")
         told += [f"sold {row['units_13w']:,} units in 13 weeks", f"forecast by {row['model']}"]
@@ -380,7 +382,9 @@ def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision]) -> tu
         )
     gap = max((decision.gap for decision in decided.values()), default=0.0)
     if gap > 0:
-        notes.append(f"in each cell the choice is proven to within {gap:.2%} of the best, not to the last unit of money")
+        notes.append(
+            f"in each cell the choice is proven to within {gap:.2%} of the best, not to the last unit of money"
+        )
     return tuple(notes)
 
 

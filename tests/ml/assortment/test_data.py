@@ -175,6 +175,16 @@ def test_a_product_is_on_the_shelf_while_a_week_sells_a_third_of_its_average(
     shelf = found[["on_shelf_from", "on_shelf_until"]]
     assert shelf.loc["old"].tolist() == [date(2024, 12, 2), date(2024, 12, 31)]
     assert shelf.loc["new"].tolist() == [SEASON.first_day, SEASON.last_day], "nothing is known of its weeks"
+    weekly["units"] = [6 / 7, *[1.0] * 12, 2 / 7]
+    weekly.to_parquet(tmp_path / "weeks")
+    found = candidates(snapshot, totals, request(), weeks=tmp_path / "weeks").set_index("product_id")
+    assert found.loc["old", "on_shelf_until"] == SEASON.last_day, "a week of two days sells less for that alone"
+
+
+def test_the_season_index_of_the_forecast_is_taken_over_where_it_has_one(snapshot: Snapshot, totals: Path) -> None:
+    assert candidates(snapshot, totals, request())["season_index"].isna().all()
+    pd.read_parquet(totals).assign(index=3.4).to_parquet(totals)
+    assert set(candidates(snapshot, totals, request())["season_index"]) == {3.4}
 
 
 def test_the_trend_of_the_forecast_is_taken_over(snapshot: Snapshot, totals: Path, tmp_path: Path) -> None:

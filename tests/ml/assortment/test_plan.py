@@ -51,6 +51,7 @@ def rows(category: str, *values: float, region: str = "north") -> pd.DataFrame:
             "model": "hgb",
             "on_shelf_from": SEASON.first_day,
             "on_shelf_until": SEASON.last_day,
+            "season_index": float("nan"),
             "trend": float("nan"),
             "trend_q": float("nan"),
             "p_growth": float("nan"),
@@ -95,11 +96,14 @@ def test_what_is_left_out_lifts_those_ranged_and_their_depth() -> None:
 
 def test_the_reasons_tell_of_season_trend_days_and_rules() -> None:
     tea = rows("tea", 100, 80, 60).assign(units_13w=[2, 10, 10], is_new=[False, False, True])
+    tea.loc[0, "season_index"] = 3.4
     tea.loc[0, ["trend", "trend_q", "p_growth"]] = 1.6, 0.02, 0.93
     tea["on_shelf_from"] = [date(2024, 11, 4), SEASON.first_day, SEASON.first_day]
     lines = planned(inputs(tea), terms(new_product_share=0.5, recapture=0.2)).lines
     assert "the season sells 4.9 times its recent pace" in lines[0].reason
-    assert "rising, 1.6 times what its season led to expect (chance that growth holds 93%)" in lines[0].reason
+    rising = "rising, the last four weeks at 1.6 times what was to be expected (chance that it grew by a fifth 93%)"
+    assert rising in lines[0].reason
+    assert "in this season its kind takes 3.4 times its usual share" in lines[0].reason
     assert "worth its place from 2024-11-04 to 2024-12-31" in lines[0].reason
     assert lines[0].details["shelf"] == "late"
     assert lines[1].reason.startswith(
