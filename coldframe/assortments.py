@@ -35,7 +35,8 @@ def what_if(
         words = Text.assemble((row["title"], "bold"), f"\n{row['reason']}" if row["reason"] else "")
         depth, value = (f"{row[f'{name}_before']:,.0f} → {row[name]:,.0f}" for name in ("depth", "value"))
         table.add_row(row["change"], words, Text(row["region"]), Text(row["category"]), depth, value)
-    console.print(table)
+    if done["rows"]:
+        console.print(table)
     console.print(f"{len(done['rows']):,} lines differ, {done['unchanged']:,} do not.")
     console.print(_totals(done["before"], done["after"]), soft_wrap=True)
     for note in done["notes"]:

@@ -82,9 +82,10 @@ class Decision:
     """What a cell ranges, best first.
 
     `value` is what the choice brings less its handling, `lift` how many times its forecast each ranged product sells
-    because others are left out. `gap` is the share by which a better choice could at most exceed it (0 when proven).
-    `left_out` is the best product without a place, `dropped` what a rule took out. `slot_worth` is what one more slot
-    would bring, `rules_cost` what the rules beside slots cost.
+    because others are left out; 1 where substitution is only assumed, since nothing is promised on an assumption. `gap`
+    is the share by which a better choice could at most exceed it (0 when proven). `left_out` is the best product
+    without a place, `dropped` what a rule took out. `slot_worth` is what one more slot would bring, `rules_cost` what
+    the rules beside slots cost.
     """
 
     choices: tuple[Choice, ...]
@@ -225,6 +226,7 @@ def _explain(
     score = numbers.money - numbers.price(chosen) * numbers.share
     order = np.argsort(-score, kind="stable")
     pushed_out = [int(i) for i in order if free.chosen[i] and not chosen[i]]
+    learned = numbers.substitution.source != "prior"
     full = _full(numbers, chosen, rules.slots, score)
     waiting = pushed_out[::-1]
     choices = []
@@ -248,7 +250,7 @@ def _explain(
         value=found.value,
         gap=found.gap,
         solved_by=found.how if not keeps(free.chosen, limits) else f"{found.how}, which breaks no rule",
-        lift=float(numbers.demanded(chosen).max()) if chosen.any() else 1.0,
+        lift=float(numbers.demanded(chosen).max()) if learned and chosen.any() else 1.0,
         slot_worth=max(0.0, more.value - found.value) if more else 0.0,
         rules_cost=max(0.0, free.value - found.value),
     )

@@ -92,6 +92,13 @@ def test_a_candidate_brings_its_price_and_knows_what_it_sold(snapshot: Snapshot,
     assert found["price_band"].to_dict() == {"costly": "high", "new": "middle", "old": "low"}
 
 
+def test_the_current_range_is_that_of_the_plan_in_force_where_there_is_one(snapshot: Snapshot, totals: Path) -> None:
+    release = Release("2024-09-29-abc", "forecasting", totals.parent, {"as_of": str(AS_OF), "files": {}})
+    forecast = SeasonForecast(release, totals, None, None, None, Errors())
+    found = data.candidates(snapshot, forecast, SEASON, request(), {("north", "costly"), ("south", "old")})
+    assert found.set_index("product_id")["current"].to_dict() == {"costly": True, "new": False, "old": False}
+
+
 def test_the_errors_products_share_are_how_far_past_origins_were_off_in_sum(tmp_path: Path) -> None:
     level, segment = "product_region", "dense"
     tested = [("hgb", "2017-03-05", "tea", 110, 100), ("hgb", "2017-03-05", "cup", 110, 100)]
@@ -193,6 +200,21 @@ def test_the_trend_of_the_forecast_is_taken_over(snapshot: Snapshot, totals: Pat
     found = candidates(snapshot, totals, request(), trend=tmp_path / "trend").set_index("product_id")
     assert found.loc["old", ["trend", "trend_q", "p_growth"]].tolist() == [1.6, 0.01, 0.9]
     assert found.loc["new", "trend"] != found.loc["new", "trend"]
+
+
+def test_a_cell_without_a_candidate_and_a_region_without_a_forecast_are_named(
+    snapshot: Snapshot, totals: Path, tmp_path: Path
+) -> None:
+    rows = pd.read_parquet(totals)
+    pd.concat([rows, rows.iloc[[2]].assign(region="south", product_id="old")]).to_parquet(totals)
+    found = candidates(snapshot, totals, request())
+    release = Release("2024-09-29-abc", "forecasting", totals.parent, {"as_of": str(AS_OF), "files": {}})
+    forecast = SeasonForecast(release, totals, None, None, None, Errors())
+    assert data.empty_cells(forecast, SEASON, found) == ["south / tea"]
+    regions = pd.DataFrame({"region": ["north", "south", "west"]})
+    known = write_snapshot(tmp_path / "regions", AS_OF, dim_region=regions)
+    assert data.regions_without_history(known, pd.read_parquet(totals)) == ["west"]
+    assert data.regions_without_history(snapshot, found) == [], "an older snapshot has no regions"
 
 
 def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None:

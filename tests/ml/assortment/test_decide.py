@@ -147,11 +147,15 @@ def test_what_loses_money_is_ranged_only_where_it_must_stay() -> None:
 
 def test_products_left_out_lift_those_on_show_and_one_more_slot_is_worth_less_than_it_sells() -> None:
     candidates = shelf(10, 10, 10, 10)
-    decision = decide("here/tea", candidates, Rules(slots=2), prior(0.2))
+    decision = decide("here/tea", candidates, Rules(slots=2), Substitution(0.2, 1.0, "fitted"))
     assert decision.lift == pytest.approx(1 / (0.8 + 0.2 * 0.5))
     assert decision.value == pytest.approx(20 * decision.lift)
     assert decision.slot_worth == pytest.approx(30 / (0.8 + 0.2 * 0.75) - decision.value)
     assert decision.choices[0].lost_without == pytest.approx(decision.value - 10 / (0.8 + 0.2 * 0.25))
+
+
+def test_on_an_assumption_nothing_more_is_promised_than_was_forecast() -> None:
+    assert decide("here/tea", shelf(10, 10, 10, 10), Rules(slots=2), prior(0.2)).lift == 1
 
 
 def test_only_a_learned_substitution_leaves_places_empty() -> None:

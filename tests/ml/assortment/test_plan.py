@@ -86,7 +86,8 @@ def test_a_line_says_its_place_its_depth_and_the_best_left_out() -> None:
 
 
 def test_what_is_left_out_lifts_those_ranged_and_their_depth() -> None:
-    line = planned(inputs(rows("tea", 100, 80, 60)), terms(recapture=0.5)).lines[0]
+    learned = {"buy_probability": 0.5, "dissimilarity": 1.0, "substitution": "fitted"}
+    line = planned(inputs(rows("tea", 100, 80, 60).assign(**learned)), terms()).lines[0]
     lift = 1 / (0.5 + 0.5 * 2 / 3)
     assert line.value == pytest.approx(100 * lift, abs=0.01)
     assert line.quantity == pytest.approx(14 * lift, abs=1)
