@@ -216,13 +216,15 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
 
 
 def _prices(plan: Plan) -> list[str]:
-    """What people negotiate with: the worth of one more slot where it is worth most, and of one more of the budget."""
+    """What people negotiate with: the cost of the rules, and the worth of one more slot where it is worth most and of
+    one more of the budget."""
     worth = sorted(plan.summary.get("slot_worth", {}).items(), key=lambda item: (-item[1], item[0]))[:3]
     slots = [f"One more slot is worth most in {', '.join(f'{cell} ({_money(of)})' for cell, of in worth)}."] * bool(
         worth
     )
-    money = plan.summary.get("worth_of_money")
-    return [*slots, *([f"One more of the budget for stock would bring {money:.2f}."] if money else [])]
+    cost, money = plan.summary.get("rules_cost", 0.0), plan.summary.get("worth_of_money", 0.0)
+    rules = [f"Rules beside the slots cost {_money(cost)}."] * bool(cost)
+    return [*rules, *slots, *([f"One more of the budget for stock would bring {money:.2f}."] if money else [])]
 
 
 def _backtest(plan: Plan) -> list[str]:

@@ -177,10 +177,12 @@ def test_a_plan_shows_how_its_way_of_deciding_did_before(ledger: Ledger, draft: 
 
 
 def test_a_plan_shows_what_to_negotiate_with_and_what_it_rests_on(ledger: Ledger, draft: Make, line: MakeLine) -> None:
-    told = {"slot_worth": {"north / tea": 20.0, "south / tea": 1234.0}, "worth_of_money": 0.35, "notes": ["it is cold"]}
+    told = {"slot_worth": {"north / tea": 20.0, "south / tea": 1234.0}, "worth_of_money": 0.35, "rules_cost": 99.0}
+    told |= {"notes": ["it is cold"]}
     text = rendered(plan_report(ledger.save_plan(draft(summary=told)), [line()]))
     assert "One more slot is worth most in south / tea (1,234), north / tea (20)." in text
     assert "One more of the budget for stock would bring 0.35." in text
+    assert "Rules beside the slots cost 99." in text
     assert "Note: it is cold." in text
     bare = rendered(plan_report(ledger.save_plan(draft(summary={}, season="2018-Q1")), [line()]))
     assert "One more" not in bare and "Note" not in bare
