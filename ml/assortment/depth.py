@@ -46,12 +46,12 @@ def units_of(price: Floats, cost: Floats, salvage: float, service_level: float, 
     """What a unit costs when it is missing and when it is left, [n] each.
 
     `price` is what is paid for one, `cost` what it is bought for (nan where unknown), `salvage` the share of its cost
-    that a unit left brings back. Of a line with unknown cost, or sold at a loss, `service_level` says how the two
-    compare; its cost is `typical` of its price, 1 where nobody knows any.
+    that a unit left brings back. Of a line with unknown cost `service_level` says how the two compare; its cost is
+    `typical` of its price, 1 where nobody knows any. No buyer is missed of a line that is sold at a loss.
     """
-    known = np.isfinite(cost) & (price > cost)
-    stock = np.where(np.isfinite(cost), cost, typical * price)
-    under = np.where(known, price - cost, service_level * price)
+    known = np.isfinite(cost)
+    stock = np.where(known, cost, typical * price)
+    under = np.where(known, np.maximum(price - cost, 0), service_level * price)
     over = np.where(known, (1 - salvage) * stock, (1 - service_level) * price)
     return Units(under, over, stock)
 
@@ -72,8 +72,8 @@ def hold(demand: Demand, units: Units, budget: float | None = None) -> Depth:
 
 def _at_price(demand: Demand, units: Units, price: float) -> Ints:
     """Depths when money for stock costs `price` a unit besides."""
-    whole = np.maximum(units.under + units.over, 1e-12)
-    level = 1 - (units.over + price * units.stock) / whole
+    whole = units.under + units.over
+    level = np.where(units.under > 0, 1 - (units.over + price * units.stock) / np.maximum(whole, 1e-12), 0.0)
     quantile = demand.at(np.clip(level, 0, HIGHEST))
     return np.where(level > 0, np.maximum(1, np.ceil(quantile - 1e-9)), 1).astype(np.int64)
 

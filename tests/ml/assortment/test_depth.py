@@ -33,9 +33,11 @@ def test_with_costs_depth_is_the_critical_ratio_of_the_newsvendor() -> None:
     assert hold(a_line(), cheap).units[0] > 150, "a unit that costs little is worth holding for rare seasons"
 
 
-def test_a_line_that_is_ranged_is_held_once_at_least_even_at_a_loss() -> None:
+def test_a_line_that_is_ranged_is_held_once_and_no_more_at_a_loss_or_for_nothing() -> None:
     hardly = Demand.of(np.array([0.2]), np.array([[0.0, 0, 0, 1]]))
-    assert hold(hardly, units_of(np.array([10.0]), np.array([20.0]), 0.5, 0.5, 1.0)).units.tolist() == [1]
+    assert hold(hardly, units_of(np.array([10.0]), UNKNOWN, 0.5, 0.5, 1.0)).units.tolist() == [1]
+    assert hold(a_line(), units_of(np.array([10.0]), np.array([20.0]), 1.0, 0.8, 1.0)).units.tolist() == [1]
+    assert hold(a_line(), units_of(np.array([0.0]), UNKNOWN, 0.5, 0.8, 1.0)).units.tolist() == [1]
 
 
 def test_the_fill_rate_is_the_share_of_expected_demand_that_is_served() -> None:
