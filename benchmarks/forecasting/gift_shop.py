@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.forecasting.shops import DATA, published
+from coldframe.seasons import Week
 from ml.forecasting import data, models
 from ml.forecasting.data import TRAILING, Level, Panel
 from ml.forecasting.learn import Plan, learn
@@ -55,7 +56,7 @@ def coldframe(panels: dict[Level, Panel], products: Panel) -> Peer:
 
     def forecast(weeks: int) -> tuple[np.ndarray, np.ndarray]:
         known = {level: panel.until(weeks) for level, panel in panels.items()}
-        season = tuple(week.date() for week in known["product_region"].ahead(HORIZON))
+        season = tuple(Week(week.date(), 7) for week in known["product_region"].ahead(HORIZON))
         learned = learn(known, Plan(horizon=HORIZON, season="the weeks ahead", season_weeks=season))
         rows = (
             learned.tables["forecasts"].to_pandas().groupby(["level", "product_id", "horizon"], dropna=False)["units"]

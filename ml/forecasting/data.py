@@ -87,6 +87,11 @@ def load(snapshot: Snapshot) -> dict[Level, Panel]:
     return as_wanted(panels, out) if out.any() else panels
 
 
+def catalogue(snapshot: Snapshot) -> pd.DataFrame:
+    """What products are called and belong to: product_id, title, category, subcategory, brand."""
+    return snapshot.frame("dim_product", ["product_id", "title", "category", "subcategory", "brand"])
+
+
 def as_wanted(panels: dict[Level, Panel], out: Floats) -> dict[Level, Panel]:
     """The same panels with what was wanted instead of what was sold. `out` is [product series, week], at the end of how
     many days a product was out of stock; on the day it runs out it was there half the day, on average."""

@@ -196,19 +196,6 @@ def known_before_last(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["cutoff"] < last) & (rows["cutoff"] + rows["horizon"] <= last)]
 
 
-def sums(rows: pd.DataFrame, horizons: Iterable[int], least: float = 1.0) -> pd.DataFrame:
-    """Sums over the weeks ahead `horizons`, by series and cutoff; `weeks` says how many were added.
-
-    Dropped are those with less than the share `least` of the weeks.
-    """
-    wanted = set(horizons)
-    grouped = rows[rows["horizon"].isin(wanted)].groupby(["series", "segment", "model", "cutoff"], observed=True)
-    result = grouped.agg(
-        actual=("actual", "sum"), forecast=("forecast", "sum"), scale=("scale", "first"), weeks=("horizon", "size")
-    ).reset_index()
-    return result[result["weeks"] >= least * len(wanted)].reset_index(drop=True)
-
-
 def covered(rows: pd.DataFrame, quantiles: Floats) -> pd.Series:
     """Whether the actual lies between the 10 % and the 90 % quantile; NaN where there is no interval."""
     low, high = quantiles[:, 0], quantiles[:, -1]

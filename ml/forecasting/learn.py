@@ -3,9 +3,9 @@
 Everything here is a function of its arguments; steps.py does the reading, releasing and promoting.
 """
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import date
 from math import isfinite
 from typing import Any
 
@@ -14,8 +14,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from coldframe.seasons import Week
 from coldframe.settings import get_settings
-from ml.forecasting import evaluate, models
+from ml.forecasting import evaluate, models, season
 from ml.forecasting.checks import calendar_end, mixed_units
 from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.decide import Choice, ChoiceRules, RouteRules, choose, route
@@ -33,13 +34,14 @@ EXPECTED_COVERAGE = (0.7, 0.9)
 class Plan:
     """What is asked: the weeks ahead, the season they are added up over, and the rules.
 
+    `season_weeks` are the weeks after the last known one that the season touches, with their days in it.
     `held` names, by level and segment, models that serve whatever today's back-test prefers; a segment it does not
     name, or whose model can no longer be tested, is chosen for.
     """
 
     horizon: int
     season: str
-    season_weeks: tuple[date, ...]
+    season_weeks: tuple[Week, ...]
     routes: RouteRules = field(default_factory=RouteRules)
     choice: ChoiceRules = field(default_factory=ChoiceRules)
     held: tuple[tuple[str, str, str], ...] = ()
@@ -55,24 +57,93 @@ class Learned:
     warnings: tuple[str, ...]
 
 
-def learn(panels: dict[Level, Panel], plan: Plan) -> Learned:
-    """Learns each level by itself, side by side. Raises BadInputError for a history too short for what is asked."""
+@dataclass(frozen=True)
+class _Level:
+    """A level learned: its share of the release, and what its serving models said at past origins and say now."""
+
+    learned: Learned
+    tested: pd.DataFrame
+    forecasts: pd.DataFrame
+
+
+def learn(panels: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame | None = None) -> Learned:
+    """Learns each level by itself, side by side, and with a catalogue (season.learn) what each product sells in the
+    season. Raises BadInputError for a history too short for what is asked."""
     from joblib.externals.loky import get_reusable_executor
 
     with ThreadPoolExecutor(min(len(panels), get_settings().threads)) as pool:
-        levels = list(pool.map(lambda panel: _learn_level(panel, plan), panels.values()))
+        found = dict(zip(panels, pool.map(lambda panel: _learn_level(panel, plan), panels.values()), strict=True))
     # Prophet's workers outlive a process that, as Airflow's tasks do, leaves without its exit handlers.
     get_reusable_executor().shutdown(wait=True)
+    levels = [level.learned for level in found.values()]
+    tables = {name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables}
+    metrics = {name: value for level in levels for name, value in level.metrics.items()}
+    if catalogue is not None:
+        learned = _learn_season(panels, found["category_region"], catalogue, plan)
+        tables |= _season_tables(panels["product_region"], learned, plan)
+        if learned.coverage is not None:
+            metrics["season_coverage_80"] = round(learned.coverage, DIGITS)
     return Learned(
-        tables={name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables},
-        metrics={name: value for level in levels for name, value in level.metrics.items()},
+        tables=tables,
+        metrics=metrics,
         facts={name: value for level in levels for name, value in level.facts.items()},
         # What is odd in the calendar is odd for both levels, and told once.
         warnings=tuple(dict.fromkeys(warning for level in levels for warning in level.warnings)),
     )
 
 
-def _learn_level(panel: Panel, plan: Plan) -> Learned:
+def _learn_season(panels: dict[Level, Panel], level: _Level, catalogue: pd.DataFrame, plan: Plan) -> season.Season:
+    categories = panels["category_region"]
+    tested = [
+        season.Course(cutoff, _course(level.tested[level.tested["cutoff"] == cutoff], len(categories.units)))
+        for cutoff in sorted(level.tested["cutoff"].unique().tolist())
+    ]
+    now = season.Course(len(categories.weeks), _course(level.forecasts, len(categories.units)))
+    return season.learn(panels["product_region"], categories, catalogue, tested, now, _ahead(categories, plan))
+
+
+def _season_tables(products: Panel, learned: season.Season, plan: Plan) -> dict[str, pa.Table]:
+    totals, weeks, backtest = learned.totals, learned.weeks, learned.backtest
+    price = products.series["gmv_per_unit"].to_numpy()[totals["series"]]
+    return {
+        "season_totals": pa.table(
+            _names(products, totals)
+            | {"season": pa.repeat(pa.scalar(plan.season), len(totals))}
+            | _rounded(totals, ("units", *QUANTILE_NAMES, "index"))
+            | {"gmv_per_unit": pa.array(np.round(price, DIGITS)), "model": pa.repeat("season", len(totals))}
+        ),
+        "season_weeks": pa.table(
+            _names(products, weeks)
+            | {"week_start": _dates(products, (len(products.weeks) + weeks["ahead"] - 1).to_numpy())}
+            | _rounded(weeks, ("units",))
+        ),
+        "season_backtest": pa.table(
+            _names(products, backtest)
+            | {"cutoff": _last_known(products, backtest["cutoff"].to_numpy()), "known": pa.array(backtest["known"])}
+            | _rounded(backtest, season.MEASURES)
+        ),
+        "errors": pa.Table.from_pandas(learned.errors.round(DIGITS), preserve_index=False),
+        "trend": pa.Table.from_pandas(
+            products.series[["product_id", "region"]].merge(learned.trend.round(DIGITS), on="product_id"),
+            preserve_index=False,
+        ),
+    }
+
+
+def _course(rows: pd.DataFrame, series: int) -> Floats:
+    """Forecasts as [series, week ahead]; NaN where a series was not forecast."""
+    result = np.full((series, int(rows["horizon"].max())), np.nan)
+    result[rows["series"], rows["horizon"] - 1] = rows["forecast"]
+    return result
+
+
+def _ahead(panel: Panel, plan: Plan) -> season.Ahead:
+    days = {week.start: week.days for week in plan.season_weeks}
+    ahead = [days.get(week.date(), 0) for week in panel.ahead(plan.horizon)]
+    return season.Ahead(tuple(ahead[: max(n for n, count in enumerate(ahead, start=1) if count)]))
+
+
+def _learn_level(panel: Panel, plan: Plan) -> _Level:
     origins = evaluate.windows(len(panel.weeks), plan.horizon)
     benchmark = models.benchmark(min(origins.cutoffs))
     rows, seconds = evaluate.backtest(panel, origins, plan.routes)
@@ -81,24 +152,12 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
     chosen = rows[_is_chosen(rows, choices)].reset_index(drop=True)
     quantiles = _honest_quantiles(rows)
 
-    ahead = panel.ahead(plan.horizon)
-    season = [number for number, week in enumerate(ahead, start=1) if week.date() in set(plan.season_weeks)]
-    scored_season = [min(number, origins.horizon) for number in season]
-    if len(set(scored_season)) < len(season):
-        # The back-test does not reach that far ahead: its last weeks stand in, as many as the season has.
-        scored_season = list(range(max(1, origins.horizon - len(season) + 1), origins.horizon + 1))
-
     forecasts, routed, capped = _forecasts(panel, plan, choices)
-    totals = evaluate.sums(forecasts, season)
     table = _accuracy_table(rows, scored, quantiles, benchmark)
     metrics = _metrics(panel.level, rows, chosen, choices, quantiles, benchmark)
-    metrics[f"{panel.level}.season_coverage_80"] = _totals_coverage(chosen, scored_season)
-    return Learned(
+    learned = Learned(
         tables={
             "forecasts": _forecast_table(panel, forecasts, evaluate.calibrate(chosen).quantiles(forecasts)),
-            "season_totals": _totals_table(
-                panel, totals, evaluate.calibrate(evaluate.sums(chosen, scored_season)).quantiles(totals), plan.season
-            ),
             "backtest": _backtest_table(panel, rows, quantiles),
             "accuracy": pa.Table.from_pandas(table, preserve_index=False),
             "routes": pa.Table.from_pandas(routed, preserve_index=False),
@@ -114,6 +173,7 @@ def _learn_level(panel: Panel, plan: Plan) -> Learned:
         },
         warnings=_warnings(panel, plan, origins, choices, metrics),
     )
+    return _Level(learned, chosen, forecasts)
 
 
 def _choices(panel: Panel, scored: pd.DataFrame, benchmark: str, plan: Plan) -> dict[str, Choice]:
@@ -146,13 +206,6 @@ def _honest_quantiles(rows: pd.DataFrame) -> Floats:
     last = (rows["cutoff"] == rows["cutoff"].max()).to_numpy()
     result[last] = evaluate.calibrate(evaluate.known_before_last(rows)).quantiles(rows[last])
     return result
-
-
-def _totals_coverage(chosen: pd.DataFrame, horizons: list[int]) -> float:
-    """Coverage of season totals at the last cutoff; earlier origins count where half the weeks were known by then."""
-    known = evaluate.sums(evaluate.known_before_last(chosen), horizons, least=0.5)
-    last = evaluate.sums(chosen[chosen["cutoff"] == chosen["cutoff"].max()], horizons)
-    return float(evaluate.covered(last, evaluate.calibrate(known).quantiles(last)).mean())
 
 
 def _accuracy_table(rows: pd.DataFrame, scored: pd.DataFrame, quantiles: Floats, benchmark: str) -> pd.DataFrame:
@@ -298,15 +351,13 @@ def _forecast_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.T
     )
 
 
-def _totals_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats, season: str) -> pa.Table:
-    price = panel.series["gmv_per_unit"].to_numpy()[rows["series"].to_numpy()]
-    return pa.table(
-        _names(panel, rows)
-        | {"season": pa.repeat(pa.scalar(season), len(rows))}
-        | _numbers(rows, quantiles, "units")
-        | {"gmv_per_unit": pa.array(np.round(price, DIGITS))}
-        | _labels(rows)
-    )
+def _rounded(rows: pd.DataFrame, names: Iterable[str]) -> dict[str, pa.Array]:
+    return {name: pa.array(rows[name].to_numpy(dtype=float).round(DIGITS), from_pandas=True) for name in names}
+
+
+def _last_known(panel: Panel, cutoff: Ints) -> pa.Array:
+    """The last day that was known: the Sunday of the last known week."""
+    return pa.array(_dates(panel, cutoff).to_numpy(zero_copy_only=False) - np.timedelta64(1, "D"), pa.date32())
 
 
 def _backtest_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.Table:
@@ -314,10 +365,7 @@ def _backtest_table(panel: Panel, rows: pd.DataFrame, quantiles: Floats) -> pa.T
     return pa.table(
         _names(panel, rows)
         | {
-            # The last day that was known: the Sunday of the last known week.
-            "cutoff": pa.array(
-                _dates(panel, cutoff).to_numpy(zero_copy_only=False) - np.timedelta64(1, "D"), pa.date32()
-            ),
+            "cutoff": _last_known(panel, cutoff),
             "week_start": _dates(panel, cutoff + rows["horizon"].to_numpy() - 1),
             "horizon": pa.array(rows["horizon"], pa.int32()),
             "actual": pa.array(rows["actual"].to_numpy()),

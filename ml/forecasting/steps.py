@@ -65,12 +65,14 @@ def forecast(request: Request) -> StepResult:
 
 def _plan(request: Request, snapshot: snapshots.Snapshot) -> Plan:
     season = seasons.resolve(request.season, request.as_of, snapshot.frame("dim_calendar"))
+    # Of a season that has begun only the days ahead are forecast.
+    season = replace(season, first_day=max(season.first_day, request.as_of + timedelta(days=1)))
     first = first_week_ahead(request.as_of)
-    needed = (season.week_starts[-1] - first).days // 7 + 1
+    needed = (season.weeks[-1].start - first).days // 7 + 1
     return Plan(
         horizon=max(request.horizon_weeks, needed),
         season=season.name,
-        season_weeks=tuple(week for week in season.week_starts if week >= first),
+        season_weeks=tuple(week for week in season.weeks if week.start >= first),
     )
 
 
@@ -85,14 +87,17 @@ def _made(release: Release) -> Made:
 
 
 def _asked(params: Mapping[str, Any]) -> str:
-    weeks = params["season_weeks"]
-    return f"{params['season']}, {len(weeks)} weeks" + (f" from {weeks[0]} to {weeks[-1]}" if weeks else "")
+    # Releases of earlier versions did not say; what they answered is learned again.
+    return str(params.get("asked", f"{params['season']} in whole weeks"))
 
 
 def _params(plan: Plan) -> dict[str, Any]:
+    days = sum(week.days for week in plan.season_weeks)
+    first, last = plan.season_weeks[0].start, plan.season_weeks[-1].start
     params = asdict(plan) | {
+        "asked": f"{plan.season}, {days} days in the weeks {first} to {last}",
         "models": models.describe(),
-        "code": code_hash(Path(__file__).parent, Path(__file__).parent / "models"),
+        "code": code_hash(*(Path(__file__).parent / room for room in (".", "models", "season"))),
     }
     return dict(json.loads(json.dumps(params, default=str)))
 
@@ -105,7 +110,7 @@ def _learned(
     made = [] if request.force else registry.made_from(MODEL, request.as_of, snapshot.id, params)
     if made:
         return made[0], True, {}
-    learned = learn(data.load(snapshot), plan)
+    learned = learn(data.load(snapshot), plan, data.catalogue(snapshot))
     facts = {k: v for k, v in learned.facts.items() if "seconds" not in k}
     shown = {"warnings": list(learned.warnings), "facts": facts}
     release = registry.release(

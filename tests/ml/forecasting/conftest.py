@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from coldframe.paths import Workspace
+from coldframe.seasons import Week
 from ml.forecasting.data import Floats, Level, Panel
 from ml.forecasting.decide import RouteRules
 from ml.forecasting.learn import Learned, Plan, learn
@@ -74,8 +75,22 @@ def make_market(weeks: int = 38) -> dict[Level, Panel]:
 def make_plan(panels: dict[Level, Panel]) -> Plan:
     """Ten weeks ahead, of which the last eight are the season; one category is worth Prophet's time."""
     ahead = panels["category_region"].ahead(10)
-    season = tuple(week.date() for week in ahead[2:])
+    season = tuple(Week(week.date(), 7) for week in ahead[2:])
     return Plan(horizon=10, season="spring", season_weeks=season, routes=RouteRules(top_series=1))
+
+
+@pytest.fixture(scope="session")
+def catalogue(market: dict[Level, Panel]) -> pd.DataFrame:
+    series = market["product_region"].series
+    return pd.DataFrame(
+        {
+            "product_id": series["product_id"],
+            "title": "thing number " + series["product_id"],
+            "category": series["category"],
+            "subcategory": "things",
+            "brand": "unbranded",
+        }
+    ).drop_duplicates("product_id")
 
 
 @pytest.fixture(scope="session")
@@ -89,8 +104,8 @@ def plan(market: dict[Level, Panel]) -> Plan:
 
 
 @pytest.fixture(scope="session")
-def learned(market: dict[Level, Panel], plan: Plan) -> Learned:
-    return learn(market, plan)
+def learned(market: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame) -> Learned:
+    return learn(market, plan, catalogue)
 
 
 def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> None:
@@ -115,6 +130,10 @@ def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> N
             "dim_region": """
                 select region, min(week_start)::date as first_day, max(week_start)::date as last_day
                 from weekly group by all
+            """,
+            "dim_product": """
+                select distinct product_id, 'thing ' || product_id as title, category, 'things' as subcategory,
+                    'unbranded' as brand from weekly
             """,
             "dim_calendar": """
                 select date '2017-07-04' as date, date '2017-07-03' as week_start, '*' as region, 'July 4' as event,

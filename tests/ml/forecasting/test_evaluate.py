@@ -203,15 +203,3 @@ def test_the_bounds_belong_to_the_interval_and_a_missing_interval_counts_as_neit
 def test_honest_coverage_uses_only_residuals_known_at_the_last_cutoff() -> None:
     rows = scored(cutoff=[10, 10, 14, 18], horizon=[8, 9, 4, 1], actual=1.0, forecast=1.0)
     assert evaluate.known_before_last(rows)[["cutoff", "horizon"]].to_numpy().tolist() == [[10, 8], [14, 4]]
-
-
-def test_a_season_is_the_sum_of_its_weeks_and_half_a_season_is_no_season() -> None:
-    rows = scored(
-        series=[0, 0, 0, 1, 1],
-        horizon=[1, 2, 3, 1, 2],
-        actual=[1.0, 2.0, 4.0, 5.0, 6.0],
-        forecast=[1.0, 1.0, 1.0, 2.0, 2.0],
-    )
-    totals = evaluate.sums(rows, [2, 3])
-    assert totals[["series", "actual", "forecast", "weeks"]].to_numpy().tolist() == [[0, 6, 2, 2]]
-    assert evaluate.sums(rows, [2, 3], least=0.5)["actual"].tolist() == [6.0, 6.0]
