@@ -82,8 +82,8 @@ def test_a_new_snapshot_within_the_week_does_not_train(published: Publish, sales
     assert later.reused
     assert later.facts["release_id"] == first.facts["release_id"]
     assert later.facts["retraining_reasons"] == [
-        f"champion {first.facts['release_id']} answers {SEASON}, 42 days in the weeks 2017-08-14 to 2017-09-18; its training "
-        "is 2 days old"
+        f"champion {first.facts['release_id']} answers {SEASON}, 42 days in the weeks 2017-08-14 to 2017-09-18; its "
+        "training is 2 days old"
     ]
     assert len(Registry(workspace).releases("forecasting")) == 1
 
