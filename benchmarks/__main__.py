@@ -18,6 +18,7 @@ NAMES = (
     "forecasting.categories",
     "forecasting.gift_shop",
     "forecasting.speed",
+    "assortment.season",
     "assortment.optimiser",
     "assortment.depth",
     "assortment.substitution",

@@ -78,17 +78,20 @@ def learn(panels: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame | None
     levels = [level.learned for level in found.values()]
     tables = {name: pa.concat_tables([level.tables[name] for level in levels]) for name in levels[0].tables}
     metrics = {name: value for level in levels for name, value in level.metrics.items()}
+    warnings = [warning for level in levels for warning in level.warnings]
     if catalogue is not None:
         learned = _learn_season(panels, found["category_region"], catalogue, plan)
         tables |= _season_tables(panels["product_region"], learned, plan)
         if learned.coverage is not None:
             metrics["season_coverage_80"] = round(learned.coverage, DIGITS)
+            if not EXPECTED_COVERAGE[0] <= learned.coverage <= EXPECTED_COVERAGE[1]:
+                warnings.append(f"the 80 % interval of season totals held {learned.coverage:.0%} at the last cutoff")
     return Learned(
         tables=tables,
         metrics=metrics,
         facts={name: value for level in levels for name, value in level.facts.items()},
         # What is odd in the calendar is odd for both levels, and told once.
-        warnings=tuple(dict.fromkeys(warning for level in levels for warning in level.warnings)),
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
@@ -297,10 +300,9 @@ def _warnings(
         if choice.lost_to_benchmark
     ]
     low, high = EXPECTED_COVERAGE
-    for name, of in (("coverage_80", "weeks"), ("season_coverage_80", "season totals")):
-        value = metrics.get(f"{panel.level}.{name}", float("nan"))
-        if isfinite(value) and not low <= value <= high:
-            found.append(f"{panel.level}: the 80 % interval of {of} held {value:.0%} at the last cutoff")
+    value = metrics.get(f"{panel.level}.coverage_80", float("nan"))
+    if isfinite(value) and not low <= value <= high:
+        found.append(f"{panel.level}: the 80 % interval of weeks held {value:.0%} at the last cutoff")
     if origins.horizon < plan.horizon:
         found.append(
             f"{panel.level}: {len(panel.weeks)} weeks of history let the back-test look {origins.horizon} weeks ahead; "
