@@ -363,7 +363,8 @@ def _worst_corner(cell: Cell, lines: Sequence[_Line]) -> tuple[float, float]:
         slope = (left.money - right.money) / (left.share - right.share) if left.share > right.share else np.nan
         between = left.price < slope < right.price
         corners.append((worth(share, money), slope if between else (left.price + right.price) / 2))
-    return max(corners)
+    # Corners left of the smallest product are one point; only the flattest line through it can be told to be wrong.
+    return max(corners, key=lambda corner: (corner[0], -corner[1]))
 
 
 def _assemble(score: Floats, order: Ints, weights: Floats, low: Floats, high: Floats) -> Bools | None:

@@ -78,6 +78,15 @@ def test_with_other_rules_it_is_so_too_and_the_bound_of_the_greedy_choice_holds(
         assert greedy.value <= most + 1e-6 * abs(most) + 1e-6 and greedy.bound >= most - 1e-6 * abs(most) - 1e-6
 
 
+def test_a_small_dear_product_a_rule_forbids_does_not_keep_the_rest_from_being_proven() -> None:
+    money, units = np.array([15.0, 0, 0, 10]), np.array([15.0, 1, 1, 1])
+    forbidden = [Limit("cap", np.array([0.0, 0, 0, 1]), 0, 0)]
+    found = optimise(Cell(money, units, Substitution(0.01, 0.2, "fitted")), 1, forbidden)
+    assert found is not None
+    assert found.chosen.tolist() == [True, False, False, False]
+    assert found.gap == 0
+
+
 def test_a_cheap_product_that_takes_buyers_from_a_dear_one_is_left_out() -> None:
     dear, cheap = 10.0, 1.0
     cell = Cell(np.array([100 * dear, 100 * cheap]), np.full(2, 100.0), prior(0.5))
