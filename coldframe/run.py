@@ -51,7 +51,7 @@ class Request(BaseModel):
     service_level: float = Field(
         0.8, gt=0, lt=1, description="Demand quantile that depth covers where unit_cost is unknown."
     )
-    new_product_share: float = Field(0.1, ge=0, le=1, description="Least share of slots kept for recent launches.")
+    new_product_share: float = Field(0.0, ge=0, le=1, description="Least share of slots kept for recent launches.")
     merchant_share: float = Field(1.0, gt=0, le=1, description="Most of a category's slots one merchant may fill.")
     must_keep: tuple[str, ...] = ()
     must_drop: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from coldframe.snapshots import Snapshot
 from ml.assortment.scenarios import Errors
 from ml.registry import Registry, Release
 
-LEAST_UNITS = 1.0
+LEAST_UNITS = 0.5
 """Units a product must be expected to sell in the season to be a candidate; a must-keep always is one."""
 NEW_DAYS = 91
 """A launch counts as recent for a quarter."""
@@ -137,7 +137,7 @@ def candidates(
     enough = found[(found["units"] >= LEAST_UNITS) | kept].reset_index(drop=True)
     if enough.empty:
         raise NotAvailableError(
-            f"None of the {len(found):,} products of season {season.name} is expected to sell {LEAST_UNITS:.0f} unit "
+            f"None of the {len(found):,} products of season {season.name} is expected to sell {LEAST_UNITS:g} units "
             "in any region, so there is nothing to choose from. See `coldframe forecast explain` for why."
         )
     return enough
@@ -162,11 +162,12 @@ def empty_cells(forecast: SeasonForecast, season: Season, found: pd.DataFrame) -
     return [f"{region} / {category}" for region, category in known if (region, category) not in filled]
 
 
-def regions_without_history(snapshot: Snapshot, found: pd.DataFrame) -> list[str]:
+def regions_without_history(snapshot: Snapshot, forecast: SeasonForecast) -> list[str]:
     """Regions of the source in which nothing has sold that could be forecast."""
     if "dim_region" not in snapshot.tables:
         return []
-    return sorted(set(snapshot.frame("dim_region", ["region"])["region"].dropna()) - set(found["region"]))
+    told = set(pd.read_parquet(forecast.totals, columns=["region"])["region"])
+    return sorted(set(snapshot.frame("dim_region", ["region"])["region"].dropna()) - told)
 
 
 def _refuse_unknown(snapshot: Snapshot, request: Request) -> None:

@@ -88,10 +88,10 @@ def _inputs(request: Request, snapshot: Snapshot, forecast: SeasonForecast, seas
     ]
     if empty := empty_cells(forecast, season, found):
         notes.append(
-            f"{len(empty):,} cells range nothing, because no product there is expected to sell {LEAST_UNITS:.0f} unit "
+            f"{len(empty):,} cells range nothing, because no product there is expected to sell {LEAST_UNITS:g} units "
             f"in the season: {_some(empty)}"
         )
-    if without := regions_without_history(snapshot, found):
+    if without := regions_without_history(snapshot, forecast):
         notes.append(
             f"{len(without):,} regions have nothing to range, because none of their products has sold long enough to "
             f"be forecast: {_some(without)}"

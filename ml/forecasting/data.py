@@ -18,6 +18,8 @@ from ml.forecasting.censoring import demand
 
 Level = Literal["product_region", "category_region"]
 LEVELS: tuple[Level, ...] = ("category_region", "product_region")
+MOST_TIMES_USUAL = 2.0
+"""What a unit brought in a quarter counts for at most so many times what it brought in the quarter's middle week."""
 TRAILING = 13
 """Weeks that say how much a series sells now: a quarter."""
 
@@ -192,7 +194,8 @@ def _panel(snapshot: Snapshot, level: Level, first: date, last: date, events: pd
                 cast(sum(gmv) as double) as gmv_ever,
                 sum(units) as units_ever,
                 cast(coalesce(sum(gmv) filter ({trailing}), 0) as double) as gmv,
-                sum(units) filter ({trailing}) as units
+                sum(units) filter ({trailing}) as units,
+                median(cast(gmv as double) / units) filter ({trailing} and units > 0) as usual
             from facts group by all
         ),
         series as (
@@ -216,7 +219,8 @@ def _panel(snapshot: Snapshot, level: Level, first: date, last: date, events: pd
     units = np.full_like(rows, np.nan)
     units[where] = cells["units"].to_numpy()
     check(series["product_id"].fillna(series["category"]) + " in " + series["region"], rows, units, table)
-    price = (series["gmv"] / series["units"]).where(series["units"] > 0)
+    # One order at a slip of the pen (60 baskets at 650 instead of 6) is no price of the next season.
+    price = (series["gmv"] / series["units"]).where(series["units"] > 0).clip(upper=MOST_TIMES_USUAL * series["usual"])
     series["gmv_per_unit"] = price.fillna(series["gmv_ever"] / series["units_ever"].replace(0, np.nan)).fillna(0.0)
     series["product_id"] = series["product_id"].astype(object).where(series["product_id"].notna(), None)
     return Panel(level, series[["product_id", "category", "region", "gmv", "gmv_per_unit"]], weeks, units, events)

@@ -213,8 +213,8 @@ def test_a_cell_without_a_candidate_and_a_region_without_a_forecast_are_named(
     assert data.empty_cells(forecast, SEASON, found) == ["south / tea"]
     regions = pd.DataFrame({"region": ["north", "south", "west"]})
     known = write_snapshot(tmp_path / "regions", AS_OF, dim_region=regions)
-    assert data.regions_without_history(known, pd.read_parquet(totals)) == ["west"]
-    assert data.regions_without_history(snapshot, found) == [], "an older snapshot has no regions"
+    assert data.regions_without_history(known, forecast) == ["west"], "what was forecast in the south is told of above"
+    assert data.regions_without_history(snapshot, forecast) == [], "an older snapshot has no regions"
 
 
 def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None:

@@ -110,8 +110,8 @@ def learned(market: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame) -> 
 
 def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> None:
     """Publishes the marts a forecast reads. `weekly` has product_id, category, region, week_start, units, and where
-    stock ran out days_out_of_stock."""
-    weekly = weekly.assign(days_out_of_stock=weekly.get("days_out_of_stock", 0))
+    stock ran out days_out_of_stock, and where a unit cost something else than 2 its price."""
+    weekly = weekly.assign(days_out_of_stock=weekly.get("days_out_of_stock", 0), price=weekly.get("price", 2.0))
     name = f"{as_of}-{hashlib.sha256(weekly.to_csv().encode()).hexdigest()[:8]}"
     root = workspace.snapshots / name
     tables: dict[str, Any] = {}
@@ -120,12 +120,12 @@ def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> N
         for table, query in {
             "fct_product_week": """
                 select week_start::date as week_start, product_id, region, category, units::bigint as units,
-                    (units * 2)::decimal(18, 2) as gmv, 7 as days_elapsed,
+                    (units * price)::decimal(18, 2) as gmv, 7 as days_elapsed,
                     days_out_of_stock::bigint as days_out_of_stock from weekly
             """,
             "fct_category_week": """
                 select week_start::date as week_start, category, region, sum(units)::bigint as units,
-                    (sum(units) * 2)::decimal(18, 2) as gmv, 7 as days_elapsed from weekly group by all
+                    sum(units * price)::decimal(18, 2) as gmv, 7 as days_elapsed from weekly group by all
             """,
             "dim_region": """
                 select region, min(week_start)::date as first_day, max(week_start)::date as last_day

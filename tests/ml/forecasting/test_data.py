@@ -37,6 +37,16 @@ def test_both_levels_hold_the_same_units_and_a_series_is_absent_before_its_first
     assert categories.series.product_id.isna().all()
 
 
+def test_one_order_at_a_hundred_times_the_price_is_no_price(published: Publish, sales: Sales) -> None:
+    weekly = sales().assign(price=2.0)
+    product = weekly["product_id"] == "p39"
+    last = weekly["week_start"] == weekly["week_start"].max()
+    weekly.loc[product & last, "price"] = 200.0
+    products = load(published(AS_OF, weekly))["product_region"].series.set_index(["product_id", "region"])
+    assert products["gmv_per_unit"]["p39", "north"] == 4.0, "twice what a unit brings in its middle week, at most"
+    assert products["gmv_per_unit"]["p38", "north"] == 2.0
+
+
 def test_weeks_out_of_stock_hold_what_was_wanted_at_both_levels(published: Publish, sales: Sales) -> None:
     weekly = sales()
     wanted = load(published(AS_OF, weekly))["product_region"]
