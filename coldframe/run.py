@@ -57,7 +57,7 @@ class Request(BaseModel):
     must_drop: tuple[str, ...] = ()
     rules: Path | None = Field(None, description="YAML of quotas, variants, core needs and a change limit.")
     recapture: float = Field(
-        0.2, ge=0, lt=1, description="Share of a missing product's demand others keep, where no visits tell it."
+        0.0, ge=0, lt=1, description="Share of a missing product's demand others keep, where no visits tell it."
     )
     handling_cost: float = Field(0.0, ge=0, description="What each product ranged costs a season, in the objective.")
     budget: float | None = Field(None, gt=0, description="Most money for stock, over all regions; None: no limit.")

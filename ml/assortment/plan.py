@@ -303,7 +303,8 @@ class _Words:
         told += [f"sold {row['units_13w']:,} units in 13 weeks", f"forecast by {row['model']}"]
         why = "; ".join(told)
         if choice.replaces is not None:
-            kept = f", of whose demand the others keep {self.substitution.recapture:.0%}"
+            share = self.substitution.recapture
+            kept = f", of whose demand the others keep {share:.0%}" if share else ""
             return f"{choice.binding}, in place of {self._named(choice.replaces)}{kept}: {why}"
         return why if choice.binding in (SLOTS, *_SHORT) else f"{choice.binding}: {why}"
 
@@ -378,7 +379,8 @@ def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision]) -> tu
     if guesses:
         notes.append(
             f"in {guesses:,} of {len(decided):,} cells nobody knows what buyers take instead; that others keep "
-            f"{terms.recapture:.0%} of a missing product's demand is assumed (recapture)"
+            f"{f'{terms.recapture:.0%}' if terms.recapture else 'nothing'} of a missing product's demand is assumed "
+            "(recapture)"
         )
     gap = max((decision.gap for decision in decided.values()), default=0.0)
     if gap > 0:
