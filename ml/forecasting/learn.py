@@ -113,7 +113,8 @@ def _season_tables(products: Panel, learned: season.Season, plan: Plan) -> dict[
             _names(products, totals)
             | {"season": pa.repeat(pa.scalar(plan.season), len(totals))}
             | _rounded(totals, ("units", *QUANTILE_NAMES, "index"))
-            | {"gmv_per_unit": pa.array(np.round(price, DIGITS)), "model": pa.repeat("shares of the season", len(totals))}
+            | {"gmv_per_unit": pa.array(np.round(price, DIGITS))}
+            | {"model": pa.repeat("shares of the season", len(totals))}
         ),
         "season_weeks": pa.table(
             _names(products, weeks)
