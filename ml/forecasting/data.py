@@ -90,8 +90,9 @@ def load(snapshot: Snapshot) -> dict[Level, Panel]:
 
 
 def catalogue(snapshot: Snapshot) -> pd.DataFrame:
-    """What products are called and belong to: product_id, title, category, subcategory, brand."""
-    return snapshot.frame("dim_product", ["product_id", "title", "category", "subcategory", "brand"])
+    """What products are called, belong to and cost, and since when: the columns season.learn reads."""
+    columns = ["product_id", "title", "category", "subcategory", "brand", "list_price", "launched_on"]
+    return snapshot.frame("dim_product", columns)
 
 
 def as_wanted(panels: dict[Level, Panel], out: Floats) -> dict[Level, Panel]:

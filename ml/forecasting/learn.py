@@ -108,13 +108,17 @@ def _learn_season(panels: dict[Level, Panel], level: _Level, catalogue: pd.DataF
 def _season_tables(products: Panel, learned: season.Season, plan: Plan) -> dict[str, pa.Table]:
     totals, weeks, backtest = learned.totals, learned.weeks, learned.backtest
     price = products.series["gmv_per_unit"].to_numpy()[totals["series"]]
+    known = pa.table(
+        _names(products, totals)
+        | {"season": pa.repeat(pa.scalar(plan.season), len(totals))}
+        | _rounded(totals, ("units", *QUANTILE_NAMES, "index"))
+        | {"gmv_per_unit": pa.array(np.round(price, DIGITS))}
+        | {"model": pa.repeat("shares of the season", len(totals))}
+    )
+    to_come = learned.to_come.assign(level=products.level, season=plan.season, index=np.nan, model="like items")
     return {
-        "season_totals": pa.table(
-            _names(products, totals)
-            | {"season": pa.repeat(pa.scalar(plan.season), len(totals))}
-            | _rounded(totals, ("units", *QUANTILE_NAMES, "index"))
-            | {"gmv_per_unit": pa.array(np.round(price, DIGITS))}
-            | {"model": pa.repeat("shares of the season", len(totals))}
+        "season_totals": pa.concat_tables(
+            [known, pa.Table.from_pandas(to_come[known.column_names], schema=known.schema, preserve_index=False)]
         ),
         "season_weeks": pa.table(
             _names(products, weeks)

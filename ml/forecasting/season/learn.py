@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from ml.forecasting import evaluate
 from ml.forecasting.data import Floats, Ints, Panel
 from ml.forecasting.season.blend import shares
+from ml.forecasting.season.like import like_items
 from ml.forecasting.season.signals import LEAST_WEEKS_ON_SALE, QUARTER, YEAR, Ahead, sold, year_before
 from ml.forecasting.season.trend import trends
 from ml.forecasting.season.words import describe
@@ -48,15 +49,17 @@ class Season:
     """`totals` has a row a line (a product in a region): series (row of the panel), units, q10, q50, q80, q90 and
     index (how many times its usual share its kind takes in the season; NaN where nothing is known of that). `weeks` has
     a row a line and week (series, ahead, units), `trend` a row a product (trend.py), `backtest` a row an origin and
-    line that sold or was expected to. `errors` is the spread of log errors that a shop, a cell or a line has to itself.
-    `known_part` is how much of past seasons' money was made by lines that were known before; `coverage` how many
-    actuals of the last origin lay within the 80 % interval that was known by then, None where there was none.
+    line that sold or was expected to, `to_come` a row a product that does not sell yet (like.py). `errors` is the
+    spread of log errors that a shop, a cell or a line has to itself. `known_part` is how much of past seasons' money
+    was made by lines that were known before; `coverage` how many actuals of the last origin lay within the 80 %
+    interval that was known by then, None where there was none.
     """
 
     totals: pd.DataFrame
     weeks: pd.DataFrame
     trend: pd.DataFrame
     backtest: pd.DataFrame
+    to_come: pd.DataFrame
     errors: pd.DataFrame
     known_part: float
     coverage: float | None
@@ -82,7 +85,8 @@ class _Shop:
 def learn(
     lines: Panel, categories: Panel, catalogue: pd.DataFrame, tested: list[Course], now: Course, ahead: Ahead
 ) -> Season:
-    """`catalogue` has product_id, title, category, subcategory and brand of every product of `lines`.
+    """`catalogue` has product_id, title, category, subcategory, brand, list_price and launched_on of every product of
+    `lines`, and of those that do not sell yet.
 
     `tested` are forecasts of categories made at past origins, as far ahead as they go.
     """
@@ -111,6 +115,7 @@ def learn(
         weeks=_weeks(shop, now, ahead, units, product_units),
         trend=trends(product_units, group, shop.names),
         backtest=rows,
+        to_come=like_items(lines, categories, catalogue, ahead),
         errors=_errors(known, shop.cell),
         known_part=part,
         coverage=_coverage(known, ahead),

@@ -89,6 +89,8 @@ def catalogue(market: dict[Level, Panel]) -> pd.DataFrame:
             "category": series["category"],
             "subcategory": "things",
             "brand": "unbranded",
+            "list_price": None,
+            "launched_on": FIRST,
         }
     ).drop_duplicates("product_id")
 
@@ -133,7 +135,8 @@ def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> N
             """,
             "dim_product": """
                 select distinct product_id, 'thing ' || product_id as title, category, 'things' as subcategory,
-                    'unbranded' as brand from weekly
+                    'unbranded' as brand, 2.0 as list_price, min(week_start::date) over (partition by product_id)
+                    as launched_on from weekly
             """,
             "dim_calendar": """
                 select date '2017-07-04' as date, date '2017-07-03' as week_start, '*' as region, 'July 4' as event,

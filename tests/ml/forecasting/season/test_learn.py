@@ -40,7 +40,9 @@ def shop() -> tuple[Panel, Panel, pd.DataFrame]:
             units.append(sold)
     lines = pd.DataFrame(rows, columns=["product_id", "category", "region", "title"])
     found = np.array(units)
-    catalogue = lines.drop_duplicates("product_id").assign(subcategory=None, brand="unbranded")
+    catalogue = lines.drop_duplicates("product_id").assign(
+        subcategory=None, brand="unbranded", list_price=None, launched_on=weeks[0]
+    )
     series = lines[["product_id", "category", "region"]].assign(gmv=np.nansum(found[:, -13:], axis=1), gmv_per_unit=2.0)
     events = pd.DataFrame({"week_start": [], "region": [], "kind": [], "event": [], "days": []})
     products = Panel("product_region", series, weeks, found, events)
