@@ -112,7 +112,7 @@ def _option(name: str, field: FieldInfo) -> inspect.Parameter:
     explained = {
         "source": "Source to land (default: COLDFRAME_SOURCE).",
         "as_of": "Last day the run may know of (UTC, inclusive); required.",
-        "objective": "What the assortment maximises: gmv or margin.",
+        "objective": "What the assortment maximises: gmv, margin or units.",
         "must_keep": "Product that stays whatever it is worth; may be repeated.",
         "must_drop": "Product that goes whatever it is worth; may be repeated.",
     }

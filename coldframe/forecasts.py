@@ -38,7 +38,7 @@ _Picture = Annotated[Path | None, typer.Option(help="Picture to write (PNG).", d
 @app.command()
 def write(
     as_of: _AsOf,
-    out: Annotated[Path, typer.Option(help="Parquet file to write.", dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="Parquet (or CSV) file to write.", dir_okay=False)],
     horizon: Annotated[int, typer.Option(help="Days ahead.")] = 28,
     freq: Annotated[str, typer.Option(help="D: days, W: weeks of seven days from the as-of on, H: the whole.")] = "D",
     level: Annotated[str, typer.Option(help="product_region, category_region, region, total …")] = "product_region",

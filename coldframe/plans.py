@@ -3,7 +3,6 @@
 All hold the same lines under the same id; when they differ, somebody orders what nobody approved.
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from coldframe.errors import ConfigurationError
+from coldframe.files import check_out, whole
 from coldframe.ledger import Ledger, Plan, PlanDraft, PlanLine
 from coldframe.paths import Workspace
 
@@ -44,10 +43,7 @@ def save(place: Workspace, draft: PlanDraft) -> tuple[Plan, Path]:
 
 def check_file(path: Path) -> None:
     """Raises ConfigurationError for a file that `write` could not write, before anything is decided."""
-    if path.suffix not in SUFFIXES:
-        raise ConfigurationError(f"{path} should end in {' or '.join(SUFFIXES)}: that says how it is written.")
-    if not path.absolute().parent.is_dir():
-        raise ConfigurationError(f"{path} cannot be written: there is no folder {path.absolute().parent}.")
+    check_out(path, *SUFFIXES)
 
 
 def write(lines: Sequence[PlanLine], path: Path) -> None:
@@ -57,15 +53,11 @@ def write(lines: Sequence[PlanLine], path: Path) -> None:
     """
     check_file(path)
     table = lines_table(lines)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
+    with whole(path) as temporary:
         if path.suffix == ".csv":
             table.to_csv(temporary, index=False)
         else:
             table.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def lines_table(lines: Sequence[PlanLine]) -> pd.DataFrame:

@@ -29,6 +29,8 @@ STEPS = (
 )
 
 
+MOST_DAYS = 98
+"""How far ahead a forecast by the day may reach: fourteen weeks."""
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -45,7 +47,7 @@ class Request(BaseModel):
         None, description="'2017-Q4', '2017-10-02..2017-12-31' or a calendar season; None: the next quarter."
     )
     horizon_weeks: int = Field(14, ge=1, le=53, description="Weeks forecast after the last complete week.")
-    horizon_days: int = Field(28, ge=1, le=98, description="Days ahead that `coldframe train forecast` reaches.")
+    horizon_days: int = Field(28, ge=1, le=MOST_DAYS, description="Days ahead that `coldframe train forecast` reaches.")
     slots: int = Field(12, ge=1, le=10_000, description="Most products ranged per region and category (K).")
     objective: Literal["gmv", "margin", "units"] = "gmv"
     service_level: float = Field(
@@ -71,6 +73,13 @@ class Request(BaseModel):
         # pydantic takes "2017" for seconds since 1970.
         if isinstance(value, str) and not _DATE.fullmatch(value):
             raise ValueError(f"{value!r} is not a date like 2017-09-30")
+        return value
+
+    @field_validator("must_drop")
+    @classmethod
+    def _not_kept_as_well(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if both := sorted(set(value) & set(info.data.get("must_keep", ()))):
+            raise ValueError(f"{', '.join(both)} must be kept as well; say one of the two")
         return value
 
     @field_validator("start")

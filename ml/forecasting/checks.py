@@ -39,9 +39,10 @@ def mixed_units(units: NDArray[np.floating], names: pd.Series) -> str | None:
     )
 
 
-def calendar_end(events: pd.DataFrame, last: pd.Timestamp, end: pd.Timestamp) -> str | None:
+def calendar_end(events: pd.DataFrame, last: pd.Timestamp, end: pd.Timestamp, weekly: bool = False) -> str | None:
     """Whether the forecast reaches beyond the calendar. `events` has ds and event; `last` is the last day known of
-    demand, `end` the last one forecast. A calendar without any event is none, and says nothing.
+    demand, `end` the last one forecast; `weekly` where these are the Mondays of weeks. A calendar without any event is
+    none, and says nothing.
 
     It is told where something that came a year before would come again, or where nothing ahead is known at all.
     """
@@ -54,8 +55,9 @@ def calendar_end(events: pd.DataFrame, last: pd.Timestamp, end: pd.Timestamp) ->
         return None
     told = f"; {len(missed)} of what came a year ago is not known ahead ({_named(missed)})" if len(missed) else ""
     return (
-        f"The calendar ends on {until:%Y-%m-%d}, the forecast on {end:%Y-%m-%d}{told}. Days after the calendar's end "
-        "are forecast as if nothing happened on them. Land a calendar that reaches further."
+        f"The calendar ends {'in the week of' if weekly else 'on'} {until:%Y-%m-%d}, the forecast on {end:%Y-%m-%d}"
+        f"{told}. Days after the calendar's end are forecast as if nothing happened on them. Land a calendar that "
+        "reaches further."
     )
 
 

@@ -317,7 +317,7 @@ def _warnings(
     calendar = panel.events.rename(columns={"week_start": "ds"})
     odd = (
         mixed_units(panel.units, names),
-        calendar_end(calendar, panel.weeks[-1], panel.ahead(plan.horizon)[-1]),
+        calendar_end(calendar, panel.weeks[-1], panel.ahead(plan.horizon)[-1], weekly=True),
     )
     return (*found, *(warning for warning in odd if warning))
 

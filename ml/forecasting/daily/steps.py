@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from coldframe import snapshots
 from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
+from coldframe.files import check_out, whole
 from coldframe.paths import workspace
-from coldframe.run import Request, StepResult
+from coldframe.run import MOST_DAYS, Request, StepResult
 from coldframe.settings import get_settings
 from ml.forecasting import censoring, conformal
 from ml.forecasting.daily import panel as panels
@@ -264,14 +265,15 @@ def _result(
 def write_forecast(
     source: str | None, as_of: date, horizon: int, frequency: str, level: str, out: Path
 ) -> dict[str, Any]:
-    """Writes the forecasts made on `as_of` of one level to a Parquet file: keys of the level, date (the first day of a
-    week or of the whole), mean, q10, q50, q90, vintage, release and stale (true where the category failed that day, so
-    that the forecast before stands); says what was written. Without a source, the installation's is taken, or the only
-    other one with a forecast of that day.
+    """Writes the forecasts made on `as_of` of one level to a Parquet or CSV file: keys of the level, date (the first
+    day of a week or of the whole), mean, q10, q50, q90, vintage, release and stale (true where the category failed that
+    day, so that the forecast before stands); says what was written. Without a source, the installation's is taken, or
+    the only other one with a forecast of that day.
 
-    Raises ConfigurationError for a level, frequency or horizon there is not, NotAvailableError where no release of
-    that day serves.
+    Raises ConfigurationError for a level, frequency, horizon or file there is not, NotAvailableError where no release
+    of that day serves.
     """
+    check_out(out, ".parquet", ".csv")
     source = source or only_source(as_of)
     frequency = frequency.upper()
     if frequency not in FREQUENCIES:
@@ -282,9 +284,13 @@ def write_forecast(
     release = serving(registry, as_of)
     longest = int(release.params["horizon_days"])
     if not 1 <= horizon <= longest:
+        farther = (
+            f" Train as far as you ask: coldframe train forecast --source {source} --as-of {as_of} "
+            f"--horizon-days {horizon}"
+        )
         raise ConfigurationError(
-            f"--horizon is {horizon} days; release {release.id} reaches {longest}. Train as far as you ask: "
-            f"coldframe train forecast --source {source} --as-of {as_of} --horizon-days {max(horizon, 1)}"
+            f"--horizon is {horizon} days; release {release.id} has 1 to {longest}, and no forecast more than "
+            f"{MOST_DAYS}.{farther if longest < horizon <= MOST_DAYS else ''}"
         )
     if frequency == "W" and horizon % 7:
         raise ConfigurationError(f"--horizon is {horizon} days, which is no number of whole weeks.")
@@ -296,24 +302,22 @@ def write_forecast(
     with duckdb.connect() as connection:
         known = [row[0] for row in connection.execute(f"select distinct level from '{forecasts}'").fetchall()]
         name, keys = Hierarchy.find(level, known)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        try:
-            connection.execute(
-                f"""
-                copy (
-                    select {"".join(f"{key}, " for key in keys)}date, mean, q10, q50, q90,
-                        date '{as_of}' as vintage, '{release.id}' as release, stale
-                    from '{forecasts}'
-                    where level = '{name}' and frequency = '{frequency}' and date <= date '{as_of}' + {horizon}
-                    order by all
-                ) to '{unfinished}' (format parquet)
-                """
-            )
-            unfinished.replace(out)
-        finally:
-            unfinished.unlink(missing_ok=True)
-    return {"rows": pq.read_metadata(out).num_rows, "level": name, "release": release.id, "path": str(out)}
+        asked = connection.sql(
+            f"""
+            select {"".join(f"{key}, " for key in keys)}date, mean, q10, q50, q90,
+                date '{as_of}' as vintage, '{release.id}' as release, stale
+            from '{forecasts}'
+            where level = '{name}' and frequency = '{frequency}' and date <= date '{as_of}' + {horizon}
+            order by all
+            """
+        )
+        with whole(out) as unfinished:
+            if out.suffix == ".csv":
+                asked.write_csv(str(unfinished))
+            else:
+                asked.write_parquet(str(unfinished))
+        rows = len(asked)
+    return {"rows": rows, "level": name, "release": release.id, "path": str(out)}
 
 
 def only_source(as_of: date) -> str:
@@ -336,7 +340,7 @@ def serving(registry: Registry, as_of: date) -> Release:
         why = f"rolled back: {veto}" if veto else "the promotion policy refused it"
         told = [f"The daily forecast of {source} made on {as_of} ({refused[-1].id}) does not serve ({why})"]
     days = sorted(answering)
-    told[0] += f" (there are those of: {', '.join(str(day) for day in days[-5:]) or 'none'})."
+    told[0] += f" (there are those of: {', '.join(str(day) for day in days[-5:])})." if days else " (there is none)."
     earlier = [day for day in days if day < as_of]
     if earlier:
         before = registry.load(NAME, answering[earlier[-1]])

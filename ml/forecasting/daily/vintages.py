@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from coldframe import snapshots
 from coldframe.errors import NotAvailableError
+from coldframe.files import whole
 from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from coldframe.settings import get_settings
@@ -92,12 +93,8 @@ def scores(registry: Registry, snapshot: Snapshot, again: bool = False) -> tuple
     table = pa.Table.from_pandas(pd.concat(parts), COLUMNS, preserve_index=False) if parts else COLUMNS.empty_table()
     path = registry.workspace.vintages
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
+    with whole(path) as unfinished:
         pq.write_table(table, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
     return table.to_pandas(), anew
 
 

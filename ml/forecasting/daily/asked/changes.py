@@ -61,6 +61,7 @@ def changes(
 
     Raises as `explain` does, and NotAvailableError for vintages that share no day.
     """
+    pictures.check(out)
     space = workspace(source or steps.only_source(as_of))
     registry = Registry(space)
     new = steps.serving(registry, as_of)

@@ -119,6 +119,7 @@ def explain(source: str | None, as_of: date, level: str, node: str | None, out: 
     Without a node, lists those of the level (`nodes`), unless it has only one. Raises ConfigurationError for a level or
     node there is not, NotAvailableError where no release of that day serves or its facts are gone.
     """
+    pictures.check(out)
     space = workspace(source or steps.only_source(as_of))
     release = steps.serving(Registry(space), as_of)
     with duckdb.connect() as connection:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from coldframe.files import check_out, whole
 from ml.forecasting.daily.additive import MONTHLY, TREND, YEARLY
 from ml.forecasting.daily.components import ADDITIVE, PROPHET
 
@@ -29,15 +30,16 @@ BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#9A9A9A", "#333333"
 _COLOURS, _LINES = {ADDITIVE: BLUE, PROPHET: ORANGE}, {ADDITIVE: "-", PROPHET: "--"}
 
 
+def check(out: Path | None) -> None:
+    """Raises ConfigurationError for a file that cannot be written, or not as a picture; before any work."""
+    if out is not None:
+        check_out(out, ".png")
+
+
 def write(figure: "Figure", out: Path) -> None:
     """Writes a picture as PNG, whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
+    with whole(out) as unfinished:
         figure.savefig(unfinished, format="png", dpi=110, pil_kwargs={"optimize": True})
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def of_node(told: "Explained") -> "Figure":

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from coldframe import snapshots
 from coldframe.errors import BadInputError, NotAvailableError
+from coldframe.files import check_out, whole
 from coldframe.paths import workspace
 from coldframe.snapshots import Snapshot
 from ml.forecasting.daily import panel as panels
@@ -73,6 +74,7 @@ def what_if(source: str | None, as_of: date, changes: Path, out: Path) -> dict[s
     for a file that does not fit, NotAvailableError where no release of that day serves, the shop has no price list, or
     nothing of what was asked could be applied; then nothing is written.
     """
+    check_out(out, ".parquet")
     space = workspace(source or steps.only_source(as_of))
     release = steps.serving(Registry(space), as_of)
     own = Snapshot(release.snapshot_id, space.snapshots / release.snapshot_id)
@@ -123,14 +125,9 @@ def _matrix(forecast: pd.DataFrame, panel: DailyPanel, days: pd.DatetimeIndex) -
 
 def _write(rows: pd.DataFrame, out: Path) -> None:
     columns = ["product_id", "region", "date", "price_before", "price", "mean", "new", "new_low", "new_high", "row"]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = out.with_name(f".{out.name}.unfinished")
-    try:
-        table = pa.Table.from_pandas(rows[[*columns, "vintage", "release"]], preserve_index=False)
+    table = pa.Table.from_pandas(rows[[*columns, "vintage", "release"]], preserve_index=False)
+    with whole(out) as unfinished:
         pq.write_table(table, unfinished, compression="zstd")
-        unfinished.replace(out)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 # What is asked

@@ -353,6 +353,8 @@ def test_a_forecast_is_written_for_the_level_a_person_names(day: Callable[..., W
     assert list(written) == columns
     assert written.notna().all().all()
     assert (set(written["vintage"]), set(written["stale"])) == ({AS_OF}, {False})
+    steps.write_forecast(None, AS_OF, 14, "d", "item_region", tmp_path / "o'brien.csv")
+    assert pd.read_csv(tmp_path / "o'brien.csv")["mean"].to_numpy() == pytest.approx(written["mean"].to_numpy())
     weekly = steps.write_forecast(workspace.source, AS_OF, 7, "W", "total", tmp_path / "w.parquet")
     assert weekly["rows"] == 1
     whole = steps.write_forecast(workspace.source, AS_OF, 14, "H", "total", tmp_path / "h.parquet")
@@ -363,7 +365,8 @@ def test_what_there_is_not_is_refused_and_nothing_is_written(day: Callable[..., 
     workspace = day()
     run(workspace)
     refused: tuple[tuple[dict[str, Any], str], ...] = (
-        ({"horizon": 15}, "release .* reaches 14.*--horizon-days 15"),
+        ({"horizon": 15}, "release .* has 1 to 14.*--horizon-days 15"),
+        ({"horizon": 0}, "has 1 to 14, and no forecast more than 98.$"),
         ({"frequency": "M"}, "there are D .*, W .*, H "),
         ({"frequency": "W", "horizon": 10}, "no number of whole weeks"),
         ({"frequency": "H", "horizon": 7}, "the whole horizon of release .* is 14"),
