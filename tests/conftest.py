@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from coldframe.settings import get_settings
 
-# The same examples on every machine: a red run is somebody's change, never the draw's.
-settings.register_profile("same", derandomize=True)
+# The same examples on every machine, however busy it is: a red run is somebody's change.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
 
 FIRST_DAY = date(2024, 1, 1)
