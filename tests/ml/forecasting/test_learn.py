@@ -186,7 +186,7 @@ def test_a_segment_that_loses_to_the_last_week_is_served_by_it_and_reported(plan
 
 
 def test_what_is_odd_in_the_facts_is_told_once(learned: Learned) -> None:
-    told = [warning for warning in learned.warnings if warning.startswith("The calendar ends in the week of 2017-07-03")]
+    told = [w for w in learned.warnings if w.startswith("The calendar ends in the week of 2017-07-03")]
     assert len(told) == 1
     assert not any("mix units" in warning for warning in learned.warnings)
 
