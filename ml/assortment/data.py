@@ -10,7 +10,6 @@ from datetime import date
 from pathlib import Path
 
 import duckdb
-import numpy as np
 import pandas as pd
 
 from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
@@ -44,54 +43,18 @@ class SeasonForecast:
 
 
 def season_forecast(registry: Registry, as_of: date) -> SeasonForecast:
-    """The serving forecast of the season. Raises NotAvailableError where none serves that is fresh enough."""
+    """The serving forecast of the season. Raises NotAvailableError where none serves that is fresh enough, or the one
+    that does was made by a version that had no such tables."""
     release = registry.champion_for("forecasting", as_of)
-    optional = {
-        table: release.file(table) if f"tables/{table}.parquet" in release.manifest["files"] else None
-        for table in ("season_weeks", "trend", "season_backtest")
-    }
-    if "tables/errors.parquet" in release.manifest["files"]:
-        spread = release.table("errors").set_index("level")["sd"]
-        errors = Errors(shop=float(spread.get("shop", 0.0)), cell=float(spread.get("cell", 0.0)))
-    else:
-        errors = common_errors(release.file("backtest"), release.file("routes"))
+    spread = release.table("errors").set_index("level")["sd"]
     return SeasonForecast(
         release=release,
         totals=release.file("season_totals"),
-        weeks=optional["season_weeks"],
-        trend=optional["trend"],
-        backtest=optional["season_backtest"],
-        errors=errors,
+        weeks=release.file("season_weeks"),
+        trend=release.file("trend"),
+        backtest=release.file("season_backtest"),
+        errors=Errors(shop=float(spread["shop"]), cell=float(spread["cell"])),
     )
-
-
-def common_errors(backtest: Path, routes: Path) -> Errors:
-    """How far products together were off at a forecast's past origins: root mean square of log(sold / forecast), of all
-    together and, beside that, of those of one region and category, weighed by what they were to sell.
-
-    Few origins make the first a rough figure, but lines alone know nothing of errors they share. 0 without a back-test.
-    """
-    with duckdb.connect() as connection:
-        [(shop, cells)] = connection.execute(
-            """
-            with cells as (
-                select cutoff, region, category, sum(actual) as sold, sum(forecast) as forecast
-                from read_parquet($1) as tested join read_parquet($2) as chosen using (level, segment, model)
-                where level = 'product_region' group by all
-            ), shops as (
-                select cutoff, sum(sold) as sold, sum(forecast) as forecast from cells group by all
-            )
-            select
-                (select sqrt(avg(ln(sold / forecast) ** 2)) from shops where sold > 0 and forecast > 0),
-                (
-                    select sqrt(sum(forecast * ln(sold / forecast) ** 2) / sum(forecast))
-                    from cells where sold > 0 and forecast > 0
-                )
-            """,
-            [str(backtest), str(routes)],
-        ).fetchall()
-    shop, cells = float(shop or 0.0), float(cells or 0.0)
-    return Errors(shop, float(np.sqrt(max(cells**2 - shop**2, 0.0))))
 
 
 def candidates(

@@ -4,7 +4,6 @@ Read from today's facts instead, a what-if would show the pinned product's effec
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date
@@ -13,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from coldframe.errors import NotAvailableError
+from coldframe.files import whole
 from coldframe.seasons import Season
 from ml.assortment.decide import Choice, Decision
 from ml.assortment.plan import Cell, Inputs
@@ -31,14 +31,10 @@ def save(folder: Path, inputs: Inputs, decided: Mapping[Cell, Decision]) -> None
         "notes": inputs.notes,
         "decided": [[*key, asdict(decision)] for key, decision in decided.items()],
     }
-    temporary = folder / f".{os.getpid()}.new"
-    try:
-        inputs.candidates.to_parquet(temporary, index=False)
-        temporary.replace(folder / CANDIDATES)
-        temporary.write_text(json.dumps(content, default=str))
-        temporary.replace(folder / DECIDED)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(folder / CANDIDATES) as file:
+        inputs.candidates.to_parquet(file, index=False)
+    with whole(folder / DECIDED) as file:
+        file.write_text(json.dumps(content, default=str))
 
 
 def load(folder: Path) -> tuple[Inputs, dict[Cell, Decision]]:

@@ -39,7 +39,6 @@ class Shares:
 
     share: Floats
     index: Floats | None
-    origins: int
 
 
 def shares(money: Floats, origin: int, ahead: Ahead, words: csr_matrix) -> Shares:
@@ -49,12 +48,12 @@ def shares(money: Floats, origin: int, ahead: Ahead, words: csr_matrix) -> Share
     if now.last_year:
         weight = last_year_weight(money, origin, ahead)
         steady = (1 - weight) * steady + weight * _part(now.levels["last_year"])
-    trees, summed, rows, origins = _learned(money, origin, ahead, now)
+    trees, summed, rows = _learned(money, origin, ahead, now)
     weight = max(LEAST_WEIGHT, rows / (rows + HALF_WEIGHT_ROWS))
     base = _part(weight * _part(trees) + (1 - weight) * (_part(summed) / 3 + _part(steady) * 2 / 3))
     index = season_index(money, origin, ahead, words)
     share = base if index is None else _part(base + _part(base * np.exp(index)))
-    return Shares(share, index, origins)
+    return Shares(share, index)
 
 
 def last_year_weight(money: Floats, origin: int, ahead: Ahead) -> float:
@@ -74,9 +73,9 @@ def last_year_weight(money: Floats, origin: int, ahead: Ahead) -> float:
     return odds[0] / sum(odds) if sum(odds) > 0 else UNKNOWN_WEIGHT
 
 
-def _learned(money: Floats, origin: int, ahead: Ahead, now: Look) -> tuple[Floats, Floats, int, int]:
+def _learned(money: Floats, origin: int, ahead: Ahead, now: Look) -> tuple[Floats, Floats, int]:
     """What past spans of the same length and distance teach: trees, and a sum of signals without negative weights; how
-    many products times origins there were to learn from, and how many origins. Nothing where there are none.
+    many products times origins there were to learn from. Nothing where there are none.
 
     Both learn the root of a product's money, whose noise is about the same for great and small (Anscombe 1948).
     """
@@ -91,7 +90,7 @@ def _learned(money: Floats, origin: int, ahead: Ahead, now: Look) -> tuple[Float
         shapes_then.append(seen.shape.iloc[rows])
         came_then.append(_relative(sold(money, cutoff, ahead))[rows])
     if not any(came.any() for came in came_then):
-        return np.zeros(len(money)), np.zeros(len(money)), 0, 0
+        return np.zeros(len(money)), np.zeros(len(money)), 0
     levels, shapes = pd.concat(levels_then).fillna(0.0), pd.concat(shapes_then)
     target = np.sqrt(np.concatenate(came_then))
     names = [str(name) for name in now.levels if name != "last52"]
@@ -105,7 +104,7 @@ def _learned(money: Floats, origin: int, ahead: Ahead, now: Look) -> tuple[Float
     with threadpool_limits(1):
         trees.fit(shapes[usable], target)
         grown = np.maximum(trees.predict(now.shape[usable]), 0.0) ** 2 * now.alive
-    return grown, summed, taught, len(past)
+    return grown, summed, taught
 
 
 def _spread(rows: np.ndarray, most: int) -> np.ndarray:

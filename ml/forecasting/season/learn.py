@@ -116,7 +116,7 @@ def learn(
         trend=trends(product_units, group, shop.names),
         backtest=rows,
         to_come=like_items(lines, categories, catalogue, ahead),
-        errors=_errors(known, shop.cell),
+        errors=shared_errors(known, shop.cell),
         known_part=part,
         coverage=_coverage(known, ahead),
     )
@@ -296,8 +296,12 @@ def _weeks(shop: _Shop, course: Course, ahead: Ahead, units: Floats, product_uni
     return pd.DataFrame({"series": line, "ahead": week + 1, "units": (units[:, None] * curve)[line, week]})
 
 
-def _errors(known: pd.DataFrame, cell: Ints) -> pd.DataFrame:
-    """Standard deviations of log(sold / forecast): of the shop, of its cells beside that, of lines beside both."""
+def shared_errors(known: pd.DataFrame, cell: Ints) -> pd.DataFrame:
+    """Standard deviations of log(sold / forecast) at past origins, level and sd: of the shop, of its cells beside that,
+    of lines beside both; the latter two weighed by what they were to sell. Few origins make the first a rough figure.
+
+    `known` has cutoff, series, actual_gmv and forecast_gmv; `cell` is each series' cell.
+    """
     rows = known.assign(cell=cell[known["series"]])
     measures = ["actual_gmv", "forecast_gmv"]
 

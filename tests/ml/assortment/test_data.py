@@ -3,7 +3,6 @@
 from datetime import date
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -12,7 +11,7 @@ from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
 from ml.assortment import data
-from ml.assortment.data import SeasonForecast, common_errors, unforecast
+from ml.assortment.data import SeasonForecast, unforecast
 from ml.assortment.scenarios import Errors
 from ml.registry import Release
 from tests.ml.snapshots import write_snapshot
@@ -97,23 +96,6 @@ def test_the_current_range_is_that_of_the_plan_in_force_where_there_is_one(snaps
     forecast = SeasonForecast(release, totals, None, None, None, Errors())
     found = data.candidates(snapshot, forecast, SEASON, request(), {("north", "costly"), ("south", "old")})
     assert found.set_index("product_id")["current"].to_dict() == {"costly": True, "new": False, "old": False}
-
-
-def test_the_errors_products_share_are_how_far_past_origins_were_off_in_sum(tmp_path: Path) -> None:
-    level, segment = "product_region", "dense"
-    tested = [("hgb", "2017-03-05", "tea", 110, 100), ("hgb", "2017-03-05", "cup", 110, 100)]
-    tested += [("hgb", "2017-06-04", "tea", 90, 100), ("hgb", "2017-06-04", "cup", 110, 100)]
-    tested += [("naive", "2017-06-04", "tea", 500, 1)]
-    columns = ["model", "cutoff", "category", "actual", "forecast"]
-    frame = pd.DataFrame(tested, columns=columns).assign(level=level, segment=segment, region="north")
-    frame.to_parquet(tmp_path / "backtest")
-    pd.DataFrame({"level": [level], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
-    found = common_errors(tmp_path / "backtest", tmp_path / "routes")
-    shop = np.log(1.1) ** 2 / 2
-    assert found.shop == pytest.approx(shop**0.5)
-    assert found.cell == pytest.approx(((3 * np.log(1.1) ** 2 + np.log(0.9) ** 2) / 4 - shop) ** 0.5)
-    pd.DataFrame({"level": ["category_region"], "segment": segment, "model": "hgb"}).to_parquet(tmp_path / "routes")
-    assert common_errors(tmp_path / "backtest", tmp_path / "routes") == Errors(0, 0)
 
 
 def test_what_hardly_sells_is_no_candidate_unless_it_must_stay(snapshot: Snapshot, totals: Path) -> None:

@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from ml.forecasting import season
 from ml.forecasting.data import Panel
 from ml.forecasting.season.blend import shares
+from ml.forecasting.season.learn import shared_errors
 
 AHEAD = season.Ahead((3, *(7,) * 8, 2))
 WEEKS = 90
@@ -140,5 +141,13 @@ def test_a_history_too_short_to_learn_from_is_read_by_its_windows() -> None:
 
     money = np.array([[1.0] * 12, [3.0] * 12])
     read = shares(money, 12, AHEAD, csr_matrix((2, 0)))
-    assert read.origins == 0
     assert read.share == pytest.approx([0.25, 0.75])
+
+
+def test_the_errors_lines_share_are_how_far_past_origins_were_off_in_sum() -> None:
+    tested = [(10, 0, 110.0), (10, 1, 110.0), (20, 0, 90.0), (20, 1, 110.0)]
+    known = pd.DataFrame(tested, columns=["cutoff", "series", "actual_gmv"]).assign(forecast_gmv=100.0)
+    spread = shared_errors(known, np.array([0, 1])).set_index("level")["sd"]
+    assert spread["shop"] == pytest.approx((np.log(1.1) ** 2 / 2) ** 0.5)
+    assert spread["cell"] == pytest.approx(((np.log(0.9) ** 2 + np.log(1.1) ** 2) / 4) ** 0.5)
+    assert spread["line"] == pytest.approx(0, abs=1e-9), "a cell's only line is off as its cell is"
