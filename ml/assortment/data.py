@@ -32,13 +32,13 @@ QUANTILES = ("q10", "q50", "q80", "q90")
 
 @dataclass(frozen=True)
 class SeasonForecast:
-    """What is known of the season's demand. `weeks`, `trend` and `backtest` are tables not every forecast has."""
+    """What is known of the season's demand: tables of a release of the weekly forecast."""
 
     release: Release
     totals: Path
-    weeks: Path | None
-    trend: Path | None
-    backtest: Path | None
+    weeks: Path
+    trend: Path
+    backtest: Path
     errors: Errors
 
 
@@ -170,26 +170,14 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
             if table in snapshot.tables:
                 files = ", ".join(f"'{file}'" for file in snapshot.files(table))
                 connection.execute(f"create view {table} as from read_parquet([{files}])")
-        _or_nothing(connection, "dim_merchant", snapshot.tables, "merchant_id varchar, tier varchar")
-        for table, file, columns in (
-            ("season_weeks", forecast.weeks, "region varchar, product_id varchar, week_start date, units double"),
-            (
-                "trend",
-                forecast.trend,
-                "region varchar, product_id varchar, ratio double, q_value double, p_growth double",
-            ),
-        ):
-            if file is not None:
-                connection.execute(f"create view {table} as from read_parquet('{file}')")
-            _or_nothing(connection, table, () if file is None else (table,), columns)
-        told = {
-            name for name, *_ in connection.execute("describe from read_parquet($1)", [str(forecast.totals)]).fetchall()
-        }
-        index = '"index"' if "index" in told else "null::double"
+        if "dim_merchant" not in snapshot.tables:
+            connection.execute("create table dim_merchant (merchant_id varchar, tier varchar)")
+        for table, file in (("season_weeks", forecast.weeks), ("trend", forecast.trend)):
+            connection.read_parquet(str(file)).create_view(table)
         found: pd.DataFrame = connection.execute(
-            f"""
+            """
             with totals as (
-                select *, {index} as season_index
+                select *, "index" as season_index
                 from read_parquet($totals) where level = 'product_region' and season = $season
             ),
             recent as (
@@ -258,8 +246,3 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
     for name in ("on_shelf_from", "on_shelf_until"):
         found[name] = pd.to_datetime(found[name]).dt.date
     return found
-
-
-def _or_nothing(connection: duckdb.DuckDBPyConnection, table: str, known: Iterable[str], columns: str) -> None:
-    if table not in known:
-        connection.execute(f"create table {table} ({columns})")

@@ -39,9 +39,8 @@ def assortment(request: Request) -> StepResult:
     inputs = _inputs(request, snapshot, forecast, season)
     decided = decide_cells(inputs, terms)
     planned = plan(inputs, terms, decided)
-    summary = dict(planned.summary)
-    if forecast.backtest is not None:
-        summary["backtest"] = shares_of_oracle(pd.read_parquet(forecast.backtest), terms.slots)
+    backtest = shares_of_oracle(pd.read_parquet(forecast.backtest), terms.slots)
+    summary = planned.summary | {"backtest": backtest}
     draft = PlanDraft(
         kind="assortment",
         source=request.source,

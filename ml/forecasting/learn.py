@@ -131,11 +131,15 @@ def _season_tables(products: Panel, learned: season.Season, plan: Plan) -> dict[
             | _rounded(backtest, season.MEASURES)
         ),
         "errors": pa.Table.from_pandas(learned.errors.round(DIGITS), preserve_index=False),
-        "trend": pa.Table.from_pandas(
-            products.series[["product_id", "region"]].merge(learned.trend.round(DIGITS), on="product_id"),
-            preserve_index=False,
-        ),
+        "trend": _trend_table(products, learned.trend),
     }
+
+
+def _trend_table(products: Panel, trend: pd.DataFrame) -> pa.Table:
+    """Trends of products, repeated by region. Types are named, because those of a shop without any would be none."""
+    rows = products.series[["product_id", "region"]].merge(trend, on="product_id")
+    keys = {name: pa.array(rows[name], pa.string()) for name in ("product_id", "region")}
+    return pa.table(keys | _rounded(rows, [str(name) for name in rows if name not in keys]))
 
 
 def _course(rows: pd.DataFrame, series: int) -> Floats:

@@ -65,6 +65,7 @@ def totals(tmp_path: Path) -> Path:
             "q90": [150.0, 80.0, 2.0, 20.0, 200.0],
             "gmv_per_unit": [5.0, 10.0, 5.0, 20.0, 6.0],
             "model": "hgb",
+            "index": float("nan"),
         }
     ).to_parquet(file)
     return file
@@ -75,11 +76,20 @@ def request(**more: object) -> Request:
 
 
 def candidates(
-    snapshot: Snapshot, totals: Path, asked: Request, season: Season = SEASON, **tables: object
+    snapshot: Snapshot, totals: Path, asked: Request, season: Season = SEASON, **tables: Path
 ) -> pd.DataFrame:
     release = Release("2024-09-29-abc", "season", totals.parent, {"as_of": str(AS_OF), "files": {}})
-    tables = {"weeks": None, "trend": None, "backtest": None} | tables
-    return data.candidates(snapshot, SeasonForecast(release, totals, errors=Errors(), **tables), season, asked)  # type: ignore[arg-type]
+    return data.candidates(snapshot, forecast(release, totals, **tables), season, asked)
+
+
+def forecast(release: Release, totals: Path, **tables: Path) -> SeasonForecast:
+    """A forecast that knows nothing of weeks and trends but what is in `tables`."""
+    weeks, trend = totals.parent / "no_weeks", totals.parent / "no_trend"
+    keys = {"region": "north", "product_id": "nobody"}
+    pd.DataFrame([keys | {"week_start": AS_OF, "units": 0.0}]).to_parquet(weeks)
+    pd.DataFrame([keys | {"ratio": 1.0, "q_value": 1.0, "p_growth": 0.0}]).to_parquet(trend)
+    tables = {"weeks": weeks, "trend": trend, "backtest": totals} | tables
+    return SeasonForecast(release, totals, **tables, errors=Errors())
 
 
 def test_a_candidate_brings_its_price_and_knows_what_it_sold(snapshot: Snapshot, totals: Path) -> None:
@@ -93,8 +103,8 @@ def test_a_candidate_brings_its_price_and_knows_what_it_sold(snapshot: Snapshot,
 
 def test_the_current_range_is_that_of_the_plan_in_force_where_there_is_one(snapshot: Snapshot, totals: Path) -> None:
     release = Release("2024-09-29-abc", "forecasting", totals.parent, {"as_of": str(AS_OF), "files": {}})
-    forecast = SeasonForecast(release, totals, None, None, None, Errors())
-    found = data.candidates(snapshot, forecast, SEASON, request(), {("north", "costly"), ("south", "old")})
+    in_force = {("north", "costly"), ("south", "old")}
+    found = data.candidates(snapshot, forecast(release, totals), SEASON, request(), in_force)
     assert found.set_index("product_id")["current"].to_dict() == {"costly": True, "new": False, "old": False}
 
 
@@ -191,12 +201,12 @@ def test_a_cell_without_a_candidate_and_a_region_without_a_forecast_are_named(
     pd.concat([rows, rows.iloc[[2]].assign(region="south", product_id="old")]).to_parquet(totals)
     found = candidates(snapshot, totals, request())
     release = Release("2024-09-29-abc", "forecasting", totals.parent, {"as_of": str(AS_OF), "files": {}})
-    forecast = SeasonForecast(release, totals, None, None, None, Errors())
-    assert data.empty_cells(forecast, SEASON, found) == ["south / tea"]
+    known_of = forecast(release, totals)
+    assert data.empty_cells(known_of, SEASON, found) == ["south / tea"]
     regions = pd.DataFrame({"region": ["north", "south", "west"]})
     known = write_snapshot(tmp_path / "regions", AS_OF, dim_region=regions)
-    assert data.regions_without_history(known, forecast) == ["west"], "what was forecast in the south is told of above"
-    assert data.regions_without_history(snapshot, forecast) == [], "an older snapshot has no regions"
+    assert data.regions_without_history(known, known_of) == ["west"], "what was forecast in the south is told of above"
+    assert data.regions_without_history(snapshot, known_of) == [], "an older snapshot has no regions"
 
 
 def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None:

@@ -202,6 +202,16 @@ def test_a_horizon_beyond_the_backtest_is_said(market: Market, plan: Plan) -> No
     assert frame(made, "forecasts")["horizon"].max() == 10
 
 
+def test_a_shop_too_young_for_trends_has_a_table_of_them_that_can_be_joined(
+    market: Market, plan: Plan, catalogue: pd.DataFrame
+) -> None:
+    young = {level: panel.until(16) for level, panel in market.items()}
+    season = tuple(Week(week.date(), 7) for week in young["category_region"].ahead(4))
+    trend = learn(young, replace(plan, horizon=4, season_weeks=season), catalogue).tables["trend"]
+    assert trend.num_rows == 0
+    assert [trend.schema.field(name).type for name in ("product_id", "region")] == [pa.string(), pa.string()]
+
+
 def test_a_product_absent_before_its_launch_has_no_row_before_it(learned: Learned, market: Market) -> None:
     rows = frame(learned, "backtest").query("level == 'product_region'")
     panel = market["product_region"]
