@@ -1,4 +1,4 @@
-"""What goes into a forecast: complete weeks of demand as one matrix per level, taken from the published snapshot.
+"""What goes into a forecast: whole weeks of demand as one matrix per level, taken from the published snapshot.
 
 A half-finished week or a missing one read as a slump would be learned as a trend, so both are refused or left out
 here, and no other file of the room reads facts.
@@ -20,6 +20,8 @@ Level = Literal["product_region", "category_region"]
 LEVELS: tuple[Level, ...] = ("category_region", "product_region")
 MOST_TIMES_USUAL = 2.0
 """What a unit brought in a quarter counts for at most so many times what it brought in the quarter's middle week."""
+LEAST_FIRST_DAYS = 4
+"""Days of the week in which a source's history began that must be known for it to count as a week."""
 TRAILING = 13
 """Weeks that say how much a series sells now: a quarter."""
 
@@ -81,10 +83,16 @@ class Panel:
 
 
 def load(snapshot: Snapshot) -> dict[Level, Panel]:
-    """Panels of both levels, complete weeks only. Raises BadInputError for weekly facts that cannot be learned from."""
-    first, last = _span(snapshot)
+    """Panels of both levels. Raises BadInputError for weekly facts that cannot be learned from.
+
+    Only complete weeks are in them, but for the one the source's history began in: with LEAST_FIRST_DAYS of its days it
+    counts as what they sold a day, because it may be half of what is known of a Christmas.
+    """
+    first, last, days = _span(snapshot)
     events = _events(snapshot)
     panels = {level: _panel(snapshot, level, first, last, events) for level in LEVELS}
+    for panel in panels.values():
+        panel.units[:, 0] *= 7 / days
     out = _days_out(snapshot, panels["product_region"])
     return as_wanted(panels, out) if out.any() else panels
 
@@ -136,13 +144,18 @@ def check(names: pd.Series, rows: Floats, units: Floats, table: str) -> None:
             )
 
 
-def _span(snapshot: Snapshot) -> tuple[date, date]:
-    """First and last complete week. The week in which the source's history began is complete only from a Monday."""
+def _span(snapshot: Snapshot) -> tuple[date, date, int]:
+    """The first week, the last complete one, and how many days of the first are known."""
     bounds = snapshot.query(
-        """
+        f"""
+        with began as (select min(first_day) as first_day from dim_region),
+        weeks as (
+            select first_day, cast(date_trunc('week', first_day + 7 - {LEAST_FIRST_DAYS}) as date) as first from began
+        )
         select
-            (select cast(date_trunc('week', min(first_day) + 6) as date) from dim_region) as first,
+            first, 7 - greatest(first_day - first, 0) as days,
             (select max(week_start) from fct_category_week where days_elapsed = 7) as last
+        from weeks
         """
     ).iloc[0]
     if pd.isna(bounds["first"]) or pd.isna(bounds["last"]) or bounds["first"] > bounds["last"]:
@@ -150,7 +163,7 @@ def _span(snapshot: Snapshot) -> tuple[date, date]:
             f"Snapshot {snapshot.id} has no complete week in fct_category_week, so there is nothing to forecast from. "
             "Forecasting needs 12, and as many as are to be forecast. Land more history."
         )
-    return bounds["first"].date(), bounds["last"].date()
+    return bounds["first"].date(), bounds["last"].date(), int(bounds["days"])
 
 
 def _events(snapshot: Snapshot) -> pd.DataFrame:

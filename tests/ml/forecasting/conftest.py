@@ -112,8 +112,13 @@ def learned(market: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame) -> 
 
 def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> None:
     """Publishes the marts a forecast reads. `weekly` has product_id, category, region, week_start, units, and where
-    stock ran out days_out_of_stock, and where a unit cost something else than 2 its price."""
-    weekly = weekly.assign(days_out_of_stock=weekly.get("days_out_of_stock", 0), price=weekly.get("price", 2.0))
+    stock ran out days_out_of_stock, where a unit cost something else than 2 its price, and where the history began in
+    the middle of a week its first_day."""
+    weekly = weekly.assign(
+        days_out_of_stock=weekly.get("days_out_of_stock", 0),
+        price=weekly.get("price", 2.0),
+        first_day=weekly.get("first_day", weekly["week_start"]),
+    )
     name = f"{as_of}-{hashlib.sha256(weekly.to_csv().encode()).hexdigest()[:8]}"
     root = workspace.snapshots / name
     tables: dict[str, Any] = {}
@@ -130,7 +135,7 @@ def write_snapshot(workspace: Workspace, as_of: date, weekly: pd.DataFrame) -> N
                     sum(units * price)::decimal(18, 2) as gmv, 7 as days_elapsed from weekly group by all
             """,
             "dim_region": """
-                select region, min(week_start)::date as first_day, max(week_start)::date as last_day
+                select region, min(first_day)::date as first_day, max(week_start)::date as last_day
                 from weekly group by all
             """,
             "dim_product": """

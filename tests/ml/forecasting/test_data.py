@@ -1,4 +1,4 @@
-"""What may be learned from: complete, unbroken weeks. Anything else is refused with table, series and count."""
+"""What may be learned from: unbroken weeks, complete but for the first. Anything else is refused with table, series and count."""
 
 from collections.abc import Callable
 from datetime import date
@@ -67,11 +67,18 @@ def test_weeks_out_of_stock_hold_what_was_wanted_at_both_levels(published: Publi
     assert (products.estimated, categories.estimated, wanted.estimated) == (3, 3, 0)
 
 
-def test_a_week_in_which_the_history_begins_in_the_middle_is_left_out(published: Publish, sales: Sales) -> None:
+def test_the_week_the_history_begins_in_counts_as_whole_from_four_of_its_days_on(
+    published: Publish, sales: Sales
+) -> None:
     weekly = sales()
-    weekly.loc[weekly.week_start == date(2017, 1, 2), "week_start"] = date(2017, 1, 3)
-    panel = load(published(AS_OF, weekly.assign(week_start=pd.to_datetime(weekly.week_start))))["category_region"]
-    assert panel.weeks[0] == pd.Timestamp("2017-01-09")
+    whole = load(published(AS_OF, weekly))["category_region"]
+    for first_day, known in ((date(2017, 1, 3), 6), (date(2017, 1, 5), 4)):
+        part = load(published(AS_OF, weekly.assign(first_day=first_day)))["category_region"]
+        assert part.weeks[0] == pd.Timestamp("2017-01-02")
+        np.testing.assert_allclose(part.units[:, 0], whole.units[:, 0] * 7 / known)
+        np.testing.assert_array_equal(part.units[:, 1:], whole.units[:, 1:])
+    late = load(published(AS_OF, weekly.assign(first_day=date(2017, 1, 6))))["category_region"]
+    assert late.weeks[0] == pd.Timestamp("2017-01-09")
 
 
 def test_holidays_of_the_region_and_of_everywhere_are_counted(panel: Callable[..., data.Panel]) -> None:
@@ -107,6 +114,6 @@ def test_a_broken_history_is_refused(published: Publish, sales: Sales, fault: st
 
 
 def test_a_snapshot_without_a_complete_week_is_refused(published: Publish, sales: Sales) -> None:
-    weekly = sales(weeks=1).assign(week_start=date(2017, 1, 3))
+    weekly = sales(weeks=1).assign(first_day=date(2017, 1, 6))
     with pytest.raises(BadInputError, match="no complete week"):
         load(published(date(2017, 1, 4), weekly))
