@@ -1,0 +1,87 @@
+"""Every threshold of an incubation plan, in one frozen place, stored whole with each plan it made.
+
+A policy file (`--policy policy.yaml`) names what it changes; the rest keeps its default:
+
+    objective: earn              # or find (the default)
+    graduate_at: 0.6
+    guarantees: {new: 50}        # impressions a day for each seed of a merchant of the tier `new`
+
+A threshold that is read otherwise than it was meant moves traffic of thousands of products at once, so what is not
+known here is an error.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from coldframe.errors import ConfigurationError
+
+Objective = Literal["find", "earn"]
+Share = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Policy(BaseModel):
+    """When a launch changes its stage, and how tomorrow's exposure is shared. Chances and shares are 0..1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    objective: Objective = Field("find", description="find: learn who the winners are; earn: GMV of the impressions.")
+
+    graduate_at: Share = Field(0.5, description="Least lower bound of the chance with which a launch graduates.")
+    pull_at: Share = Field(0.8, description="Least chance that its rate is one of a top tenth, where rates are known.")
+    retire_below: Share = Field(0.02, description="A launch is let go when even its upper bound is below this.")
+    revive_at: Share = Field(0.04, description="Upper bound with which a retired launch comes back.")
+    least_impressions: Count = Field(200, description="Before so many nothing is decided, where they are known.")
+    least_buyers: Count = Field(5, description="Before so many nothing is decided (units, where nobody says who buys).")
+    least_weeks: Count = Field(2, description="Before so many weeks nothing is decided.")
+    retire_impressions: Count = Field(1000, description="No launch is let go before so many, where they are known.")
+    retire_weeks: Count = Field(6, description="No launch is let go before, where impressions are not known.")
+    look: int = Field(1000, ge=1, description="Impressions that the worth of more evidence is reckoned for.")
+    reach: int = Field(500_000, ge=1, description="Impressions a graduate gets: what a right decision pays.")
+
+    brushing_orders: int = Field(10, ge=2, description="Orders without which nobody is suspected of brushing.")
+    brushing_share: Share = Field(0.5, description="Share of units of one buyer from which on a launch is suspect.")
+    brushing_refunds: Share = Field(0.5, description="Share of units refunded from which on a launch is suspect.")
+    brushing_doubt: Share = Field(0.001, description="Chance of so few buyers below which a launch is suspect.")
+
+    product_cap: Share = Field(0.05, description="Most of the budget for one product.")
+    merchant_cap: Share = Field(0.25, description="Most of the budget for one merchant, or an equal share if more.")
+    category_cap: Share = Field(0.5, description="Most of the budget for one category, or an equal share if more.")
+    guarantees: dict[str, Count] = Field(
+        {}, description="Impressions a day each seed is sure of, by its merchant's tier; '*' for all other tiers."
+    )
+    seed_share: float = Field(0.3, ge=0, le=1, description="Most of the budget kept for seeds that have no guarantee.")
+    seed_most: Count = Field(10, description="Most impressions a seed is kept of that share.")
+    explore: Share = Field(0.1, description="Share of the rest of the budget drawn evenly: the floor of propensities.")
+    draws: int = Field(200, ge=20, le=10_000, description="Draws that propensities are reckoned from.")
+
+    @model_validator(mode="after")
+    def _is_no_flip_flop(self) -> Self:
+        if self.revive_at < self.retire_below:
+            raise ValueError(f"revive_at {self.revive_at} is below retire_below {self.retire_below}")
+        if self.graduate_at <= self.revive_at:
+            raise ValueError(f"graduate_at {self.graduate_at} is not above revive_at {self.revive_at}")
+        return self
+
+    def stored(self) -> dict[str, Any]:
+        """As it is stored with a plan; `Policy.model_validate` reads it again."""
+        return self.model_dump(mode="json")
+
+
+def load(path: Path) -> Policy:
+    """The policy in a YAML file. Raises ConfigurationError naming each key that does not fit."""
+    try:
+        return Policy.model_validate(yaml.safe_load(path.read_text()) or {})
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"The policy {path} cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"The policy {path} is no YAML: {error}") from error
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+            for e in error.errors()
+        ]
+        raise ConfigurationError(f"The policy {path} does not fit:\n  " + "\n  ".join(lines)) from error
