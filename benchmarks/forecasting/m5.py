@@ -1,7 +1,8 @@
 """How good the daily forecast is on M5 over all its levels (`python -m benchmarks forecasting.m5`).
 
 M5 is landed and published as of its last day, and forecast 28 days ahead from three earlier ones by the product's own
-engine. The measure is the competition's WRMSSE. `--ets` adds AutoETS of each of the 30,490 series, which takes an hour and a half of processor.
+engine. The measure is the competition's WRMSSE. `python -m benchmarks.forecasting.m5 --ets` adds AutoETS of each of the
+30,490 series, an hour and a half of processor.
 """
 
 import resource
@@ -27,7 +28,7 @@ def weekday_mean(history: DailyPanel, horizon: int) -> np.ndarray:
 
 
 def ets_bottom_up(history: DailyPanel, horizon: int) -> np.ndarray:
-    """AutoETS (statsforecast) of each series over its last year, summed up: one season of seven days needs no longer history."""
+    """AutoETS (statsforecast) of each series over its last year, summed up: a season of seven days needs no more."""
     import pandas as pd
     from statsforecast import StatsForecast
     from statsforecast.models import AutoETS
