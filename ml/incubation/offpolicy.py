@@ -1,0 +1,262 @@
+"""What another policy would have earned, from the log of the one that ran: pure functions of arrays.
+
+A log tells what followed what was shown, and nothing of what was not. Reweighting by the probabilities with which
+both policies show a thing makes up for that, as long as the log showed it often enough; where it did not, the figure is
+luck with decimals. So every estimate comes with its evidence, and too little evidence gives none. When this file is
+wrong, a policy is promoted that loses money, with an interval that says otherwise.
+
+Estimators: inverse propensity (Horvitz & Thompson 1952), truncated at the root of the sample size (Ionides 2008,
+"Truncated importance sampling", sec. 3), self-normalised (Swaminathan & Joachims 2015, "The self-normalized
+estimator for counterfactual learning", eq. 7), and doubly robust (Dudik, Langford & Li 2011, "Doubly robust policy
+evaluation and learning", eq. 2) with a reward model that has not seen the round it speaks of. Intervals are
+studentised bootstraps (Efron & Tibshirani 1993, ch. 12) of whole rounds: rewards are rare and weights skewed, where an
+interval of plus or minus two standard errors covers too seldom, and always misses on the same side.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+LEAST_SAMPLE = 200
+MOST_SHARE = 0.05
+MOST_UNSEEN = 0.05
+LEAST_REWARDED = 20
+FOLDS = 5
+RESAMPLES = 1000
+MOST_BAGS = 10_000
+
+LOGGED, DIRECT = "logging policy", "direct method"
+IPS, CLIPPED, SNIPS, ROBUST = "inverse propensity", "clipped", "self-normalised", "doubly robust"
+
+
+@dataclass(frozen=True)
+class Log:
+    """What was shown and what it brought: arrays [row] of equal length.
+
+    `action`, `context` and `round` are codes (0, 1, …); the propensities within a context are of one choice, and rows
+    of one round are no independent evidence. `reward` is the sum over the row's `impressions` (not negative);
+    `propensity` in (0, 1] is the probability with which the row's action was chosen for one of them.
+    """
+
+    action: np.ndarray
+    context: np.ndarray
+    round: np.ndarray
+    reward: np.ndarray
+    impressions: np.ndarray
+    propensity: np.ndarray
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """A policy: arrays [entry]. The probabilities of one context sum to 1; codes are those of the log."""
+
+    context: np.ndarray
+    action: np.ndarray
+    probability: np.ndarray
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Reward per impression, its standard error and 95 % interval; None where the method can give none."""
+
+    name: str
+    value: float
+    standard_error: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known of a policy. `estimates` is empty where `refused` says why; the best of them is the last.
+
+    `logged` is the value of the policy that ran, `gain` what the new one adds, by the method that knows it best.
+    `effective_sample_size` is Kish's, in impressions; `largest_share` (0..1) the share of all weight that one round
+    has; `mean_weight` is 1 on average where both sets of probabilities are right; `unseen` (0..1) the share of the
+    policy's probability on what the log never showed (None where only that of what was shown is known).
+    """
+
+    logged: Estimate
+    estimates: tuple[Estimate, ...]
+    gain: Estimate | None
+    rows: int
+    impressions: int
+    effective_sample_size: float
+    largest_share: float
+    mean_weight: float
+    unseen: float | None
+    refused: tuple[str, ...]
+
+    @property
+    def best(self) -> Estimate:
+        return self.estimates[-1]
+
+
+def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) -> Evaluation:
+    """The value of a policy that shows the row's action with probability `wanted` [row].
+
+    `policy` has its probabilities of all actions, without which there is no doubly robust estimate. Never raises for
+    thin evidence: that is what `refused` is for.
+    """
+    shown = log.impressions > 0
+    log = Log(*(values[shown] for values in vars(log).values()))
+    weight = wanted[shown] / log.propensity
+    rounds = np.unique(log.round, return_inverse=True)[1]
+    per_round = _adder(rounds)
+    impressions = per_round(log.impressions)
+    total = impressions.sum()
+    logged, own = _ratio(LOGGED, per_round(log.reward), impressions)
+    mass = log.impressions * weight
+    size = float(mass.sum() ** 2 / (mass @ weight)) if mass.any() else 0.0
+    largest = float(per_round(mass).max() / mass.sum()) if mass.any() else 1.0
+    unseen = None if policy is None else _unseen(log, policy)
+    rewarded = int((per_round(log.reward * weight) != 0).sum())
+    mean_weight = float(mass.sum() / total)
+    evidence = (len(weight), int(total), size, largest, mean_weight, unseen)
+    if refused := _refusals(evidence, rewarded):
+        return Evaluation(logged, (), None, *evidence, refused)
+
+    ceiling = float(np.sqrt(len(impressions)))
+    weighted = per_round(log.reward * weight)
+    clipped = per_round(log.reward * np.minimum(weight, ceiling))
+    found = [
+        _ratio(IPS, weighted, impressions),
+        _ratio(CLIPPED, clipped, impressions),
+        _ratio(SNIPS, weighted, per_round(mass)),
+    ]
+    direct = []
+    if policy is not None:
+        expected, believed = _cross_fitted(log, policy, rounds)
+        direct = [Estimate(DIRECT, float(log.impressions @ expected / total))]
+        scores = log.impressions * expected + weight * (log.reward - log.impressions * believed)
+        found.append(_ratio(ROBUST, per_round(scores), impressions))
+    # What both owe to the same luck cancels. How much of it does depends on how alike the policies are.
+    gains = [
+        _estimate(f"{one.name} less {LOGGED}", one.value - logged.value, influence - own)
+        for one, influence in found[2:]
+    ]
+    gain = min(gains, key=lambda one: one.standard_error or 0.0)
+    return Evaluation(logged, (*direct, *(estimate for estimate, _ in found)), gain, *evidence, ())
+
+
+def on_policy(log: Log) -> Estimate:
+    """Reward per impression of the policy that ran."""
+    shown = log.impressions > 0
+    per_round = _adder(np.unique(log.round[shown], return_inverse=True)[1])
+    return _ratio(LOGGED, per_round(log.reward[shown]), per_round(log.impressions[shown]))[0]
+
+
+def _refusals(evidence: tuple[int, int, float, float, float, float | None], rewarded: int) -> tuple[str, ...]:
+    rows, _, size, largest, mean_weight, unseen = evidence
+    reasons = []
+    if unseen is not None and unseen > MOST_UNSEEN:
+        reasons.append(
+            f"{unseen:.1%} of the policy's probability lies on actions the log never showed in that context; "
+            f"at most {MOST_UNSEEN:.0%} may. It takes a log of a policy that shows them"
+        )
+    if size < LEAST_SAMPLE:
+        more = f"about {rows * LEAST_SAMPLE / size:,.0f} rows like these" if size else "a log of other actions"
+        reasons.append(
+            f"the log is worth {size:,.0f} impressions of this policy (effective sample size), and {LEAST_SAMPLE} are "
+            f"needed. It takes {more}, or a policy closer to the one that ran"
+        )
+    if largest > MOST_SHARE:
+        reasons.append(
+            f"one round has {largest:.1%} of all weight; more than {MOST_SHARE:.0%} makes the value its luck. It takes "
+            "more rounds, or a logging policy that shows everything more often"
+        )
+    if rewarded < LEAST_REWARDED:
+        reasons.append(
+            f"{rewarded:,} rounds brought anything that counts for this policy, and {LEAST_REWARDED} are needed. It "
+            "takes more rounds, or a reward that is less rare"
+        )
+    # Half or double cannot be chance where the effective sample size is large enough.
+    if not reasons and not 0.5 < mean_weight < 2:
+        reasons.append(
+            f"weights average {mean_weight:.2f}, where 1 is due: the propensities are not those of this log, or the "
+            "policy mostly shows what the log does not have. It takes the propensities the choice was drawn with"
+        )
+    return tuple(reasons)
+
+
+def _unseen(log: Log, policy: Probabilities) -> float:
+    actions = int(max(log.action.max(), policy.action.max())) + 1
+    seen = np.isin(policy.context * actions + policy.action, log.context * actions + log.action)
+    shown = np.bincount(log.context, log.impressions, policy.context.max() + 1)
+    return float((shown[policy.context] * policy.probability)[~seen].sum() / shown.sum())
+
+
+def _cross_fitted(log: Log, policy: Probabilities, rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Reward per impression that is expected of the policy in the row's context, and of the row's own action, both
+    [row], from the rounds of the other folds."""
+    actions = int(max(log.action.max(), policy.action.max())) + 1
+    cells, where = np.unique(
+        np.concatenate([log.context * actions + log.action, policy.context * actions + policy.action]),
+        return_inverse=True,
+    )
+    own, theirs = where[: len(log.action)], where[len(log.action) :]
+    action_of = cells % actions
+    fold = np.random.default_rng(0).integers(0, FOLDS, rounds.max() + 1)[rounds]
+    expected, believed = np.empty(len(own)), np.empty(len(own))
+    for number in range(FOLDS):
+        held = fold == number
+        rest = log.impressions[~held], log.reward[~held]
+        prior = np.full(actions, rest[1].sum() / max(rest[0].sum(), 1))
+        by_action = _shrunk(log.action[~held], *rest, prior)
+        by_cell = _shrunk(own[~held], *rest, by_action[action_of])
+        of_context = np.bincount(
+            policy.context, policy.probability * by_cell[theirs], max(log.context.max(), policy.context.max()) + 1
+        )
+        expected[held], believed[held] = of_context[log.context[held]], by_cell[own[held]]
+    return expected, believed
+
+
+def _shrunk(group: np.ndarray, impressions: np.ndarray, reward: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Mean reward per impression of each group, drawn to its `prior` [group] as far as it rests on little evidence.
+
+    How far is what the variance within groups and between them says (analysis of variance with unequal sizes; Searle,
+    Casella & McCulloch 1992, sec. 3.6).
+    """
+    n = np.bincount(group, impressions, len(prior))
+    total = np.bincount(group, reward, len(prior))
+    mean = np.divide(total, n, out=prior.copy(), where=n > 0)
+    filled = int((n > 0).sum())
+    spare = len(group) - filled
+    within = (impressions * (reward / impressions - mean[group]) ** 2).sum() / spare if spare > 0 else np.inf
+    spread = (n * (mean - prior) ** 2).sum() - filled * within
+    if not spread > 0:
+        return prior
+    between = spread / n.sum()
+    return (total + within / between * prior) / (n + within / between)
+
+
+def _adder(rounds: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda values: np.bincount(rounds, values)
+
+
+def _ratio(name: str, above: np.ndarray, below: np.ndarray) -> tuple[Estimate, np.ndarray]:
+    """The ratio of two sums over rounds, and each round's influence on it [round] (the delta method)."""
+    value = float(above.sum() / below.sum())
+    influence = (above - value * below) / below.mean()
+    return _estimate(name, value, influence), influence
+
+
+def _estimate(name: str, value: float, influence: np.ndarray) -> Estimate:
+    rng = np.random.default_rng(0)
+    if len(influence) > MOST_BAGS:
+        # Sums of rounds at random have the variance and skewness of the rounds, and cost what few cost.
+        bags = np.bincount(rng.permutation(len(influence)) % MOST_BAGS, influence)
+        influence = bags * MOST_BAGS / len(influence)
+    size = len(influence)
+    error = float(influence.std(ddof=1) / np.sqrt(size)) if size > 1 else float("nan")
+    if not error > 0:
+        return Estimate(name, value, error, value, value)
+    centred = influence - influence.mean()
+    drawn = []
+    for _ in range(RESAMPLES):
+        again = centred[rng.integers(0, size, size)]
+        if (spread := again.std(ddof=1)) > 0:
+            drawn.append(again.mean() / spread * np.sqrt(size))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return Estimate(name, value, error, float(value - high * error), float(value - low * error))

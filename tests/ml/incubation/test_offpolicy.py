@@ -1,0 +1,138 @@
+"""Values of policies that did not run: right where the truth is known, and refused where nobody can know."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ml.incubation.offpolicy import CLIPPED, DIRECT, IPS, ROBUST, SNIPS, Log, Probabilities, evaluate, on_policy
+
+RATES = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
+RAN = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
+WANTED = np.array([0.05, 0.1, 0.15, 0.3, 0.4])
+TABLE = Probabilities(np.zeros(5, int), np.arange(5), WANTED)
+
+
+def drawn(rows: int, seed: int = 0) -> Log:
+    rng = np.random.default_rng(seed)
+    action = rng.choice(5, rows, p=RAN)
+    reward = (rng.random(rows) < RATES[action]).astype(float)
+    return Log(action, np.zeros(rows, int), np.arange(rows), reward, np.ones(rows), RAN[action])
+
+
+def wanted(log: Log) -> np.ndarray:
+    return WANTED[log.action]
+
+
+def test_each_estimator_is_its_formula() -> None:
+    log = drawn(2000)
+    weight = wanted(log) / log.propensity
+    estimates = evaluate(log, wanted(log), TABLE).estimates
+    found = {estimate.name: estimate.value for estimate in estimates}
+    assert found[IPS] == pytest.approx((weight * log.reward).mean())
+    assert found[CLIPPED] == pytest.approx((np.minimum(weight, np.sqrt(2000)) * log.reward).mean())
+    assert found[SNIPS] == pytest.approx((weight * log.reward).sum() / weight.sum())
+    means = [log.reward[log.action == action].mean() for action in range(5)]
+    assert found[DIRECT] == pytest.approx(WANTED @ means, rel=0.05)
+    assert found[ROBUST] == pytest.approx(WANTED @ RATES, abs=3 * (estimates[-1].standard_error or 0))
+
+
+def test_intervals_of_95_percent_hold_the_truth_that_often_though_rewards_are_rare() -> None:
+    truth = {IPS: 0, SNIPS: 0, ROBUST: 0}
+    for seed in range(40):
+        log = drawn(1200, seed)
+        for estimate in evaluate(log, wanted(log), TABLE).estimates:
+            if estimate.name in truth and estimate.low is not None and estimate.high is not None:
+                truth[estimate.name] += estimate.low <= WANTED @ RATES <= estimate.high
+    assert all(36 <= held <= 40 for held in truth.values()), truth
+
+
+def test_the_gain_over_the_policy_that_ran_is_known_better_than_the_value() -> None:
+    log = drawn(2000)
+    # A policy that differs in one action only shares its luck with the one that ran.
+    near = RAN + np.array([-0.02, 0.02, 0, 0, 0])
+    found = evaluate(log, near[log.action], Probabilities(np.zeros(5, int), np.arange(5), near))
+    assert found.gain is not None and found.gain.value == pytest.approx(
+        found.best.value - found.logged.value, abs=0.002
+    )
+    assert found.gain.standard_error is not None and found.best.standard_error is not None
+    assert found.gain.standard_error < found.best.standard_error / 5
+    assert on_policy(log) == found.logged
+
+
+def test_rows_of_many_impressions_are_worth_the_impressions() -> None:
+    log = drawn(4000)
+    keys, row = np.unique(np.column_stack([log.action, log.round % 40]), axis=0, return_inverse=True)
+    action = keys[:, 0]
+    summed = Log(
+        action,
+        np.zeros_like(action),
+        np.arange(len(action)),
+        np.bincount(row, log.reward),
+        np.bincount(row),
+        RAN[action],
+    )
+    each, whole = evaluate(log, wanted(log), TABLE), evaluate(summed, wanted(summed), TABLE)
+    assert whole.effective_sample_size == pytest.approx(each.effective_sample_size)
+    for one, other in zip(each.estimates[1:4:2], whole.estimates[1:4:2], strict=True):
+        assert other.value == pytest.approx(one.value)
+
+
+def test_nothing_shown_is_no_evidence() -> None:
+    log = drawn(1000)
+    padded = Log(*(np.concatenate([values, values[:50]]) for values in vars(log).values()))
+    padded = replace(padded, impressions=np.r_[log.impressions, np.zeros(50)])
+    assert evaluate(padded, wanted(padded)).best == evaluate(log, wanted(log)).best
+
+
+def test_positions_of_one_round_are_no_independent_evidence() -> None:
+    log = drawn(1000)
+    twice = Log(*(np.concatenate([values, values]) for values in vars(log).values()))
+    found, doubled = evaluate(log, wanted(log), TABLE).best, evaluate(twice, wanted(twice), TABLE).best
+    assert doubled.standard_error == pytest.approx(found.standard_error, rel=0.05)
+
+
+def test_without_the_probabilities_of_all_actions_the_best_estimate_is_self_normalised() -> None:
+    log = drawn(1000)
+    found = evaluate(log, wanted(log))
+    assert (found.best.name, found.unseen) == (SNIPS, None)
+
+
+def test_a_thin_log_is_refused_with_what_it_would_take() -> None:
+    log = drawn(300)
+    found = evaluate(log, wanted(log), TABLE)
+    assert (found.estimates, found.gain) == ((), None)
+    assert "effective sample size" in found.refused[0] and "rows like these" in found.refused[0]
+    assert found.logged.value == log.reward.mean()
+
+
+def test_one_round_that_decides_everything_is_refused() -> None:
+    log = drawn(5000)
+    log.propensity[0] = 1e-6
+    assert any("one round has" in reason for reason in evaluate(log, wanted(log)).refused)
+
+
+def test_a_policy_of_actions_the_log_never_showed_is_refused_with_their_share() -> None:
+    log = drawn(2000)
+    shifted = np.r_[WANTED * 0.7, 0.3]
+    found = evaluate(log, shifted[log.action], Probabilities(np.zeros(6, int), np.arange(6), shifted))
+    assert found.unseen == pytest.approx(0.3)
+    assert found.refused[0].startswith("30.0% of the policy's probability lies on actions the log never showed")
+
+
+def test_propensities_of_another_log_are_refused() -> None:
+    log = drawn(2000)
+    found = evaluate(replace(log, propensity=log.propensity / 3), wanted(log), TABLE)
+    assert found.refused[0].startswith("weights average 3.")
+
+
+def test_rewards_too_rare_to_bound_are_refused() -> None:
+    log = drawn(2000)
+    found = evaluate(replace(log, reward=np.where(log.round < 50, log.reward, 0)), wanted(log), TABLE)
+    assert "rounds brought anything" in found.refused[0]
+
+
+def test_a_log_that_showed_none_of_it_is_refused() -> None:
+    log = drawn(2000)
+    found = evaluate(log, np.zeros(2000), Probabilities(np.zeros(1, int), np.array([9]), np.ones(1)))
+    assert found.unseen == 1 and "a log of other actions" in found.refused[1]
