@@ -1,0 +1,80 @@
+"""Who bought it himself: launches whose sales look made, so that nothing is decided on them until somebody looked.
+
+A merchant who buys his own launch to be pushed takes the exposure of an honest one. When this file is too mild, money
+buys stages; when it is too strict, every wholesaler is a suspect. So each sign is a line of its own and is held against
+what the launch's category is used to: half of a grocer's orders come from the same households.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.stats import binom
+
+from ml.incubation.belief import Bools, Floats
+from ml.incubation.policy import Policy
+
+_STILL = 0.8
+"""A launch that is frozen thaws when its sign is below so much of the line that froze it, so that none flickers."""
+
+
+def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_]:
+    """Why each launch looks brushed, in plain words, else "" [launch].
+
+    `launches` are scores with `previous`, the stage before. A sign counts from `brushing_orders` orders on. Where the
+    source never says who buys, only refunds can tell.
+    """
+    orders = _number(launches["orders_so_far"])
+    enough = orders >= policy.brushing_orders
+    before = (launches["previous"] == "frozen").to_numpy(dtype=bool)
+    milder = np.where(before, _STILL, 1.0)
+    category = launches["category"].to_numpy()
+    units = _number(launches["units_so_far"])
+
+    buyers = _number(launches["buyers_so_far"])
+    usual = _usual(np.minimum(buyers / np.maximum(orders, 1), 1), enough, category)
+    # Buyers are counted once however often they order; so few of them among so many orders is no chance.
+    doubt = np.where(before, np.sqrt(policy.brushing_doubt), policy.brushing_doubt)
+    few = enough & (binom.cdf(buyers, orders, usual) < doubt) & (buyers / np.maximum(orders, 1) < usual / 2)
+
+    share = _number(launches["largest_buyer_share"])
+    line_share = _line(share, enough, category, policy.brushing_share)
+    one = enough & (share >= milder * line_share)
+
+    refunded = _number(launches["refunded_units_so_far"]) / np.maximum(units, 1)
+    line_refunds = _line(refunded, enough, category, policy.brushing_refunds)
+    back = enough & (refunded >= milder * line_refunds)
+
+    told = np.full(len(launches), "", dtype=object)
+    for i in np.flatnonzero(few | one | back):
+        signs = []
+        if few[i]:
+            signs.append(
+                f"{buyers[i]:,.0f} buyers gave its {orders[i]:,.0f} orders, where {usual[i] * orders[i]:,.0f} are usual"
+            )
+        if one[i]:
+            signs.append(f"one buyer took {share[i]:.0%} of its {units[i]:,.0f} units")
+        if back[i]:
+            signs.append(f"{refunded[i]:.0%} of its {units[i]:,.0f} units came back")
+        told[i] = "; ".join(signs)
+    return told
+
+
+def _number(column: Any) -> Floats:
+    return np.asarray(column, dtype=np.float64)
+
+
+def _usual(share: Floats, enough: Bools, category: npt.NDArray[np.object_]) -> Floats:
+    """The median among the launches of its category [launch], so that the brushed do not set what is usual; that of
+    all where none of the category's tells, nan where none does."""
+    told = pd.Series(np.where(enough, share, np.nan))
+    if not told.notna().any():
+        return np.full(len(told), np.nan)
+    return _number(told.groupby(category).transform("median").fillna(told.median()))
+
+
+def _line(share: Floats, enough: Bools, category: npt.NDArray[np.object_], least: float) -> Floats:
+    """Half way from what is usual in its category to all of it, and at least `least` [launch]."""
+    half_way: Floats = np.maximum(least, (1 + np.nan_to_num(_usual(share, enough, category))) / 2)
+    return half_way

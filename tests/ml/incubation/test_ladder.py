@@ -1,0 +1,142 @@
+"""The ladder: every rule seen at work, with its reason."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ml.incubation.belief import rates
+from ml.incubation.ladder import Staged, climb
+from ml.incubation.policy import Policy
+from tests.ml.incubation.scores import by_exposure, by_units, field, frame
+
+POLICY = Policy()
+
+
+def staged(*rows: dict[str, Any], policy: Policy = POLICY) -> Staged:
+    launches = frame(*rows)
+    return climb(launches, rates(launches), policy)
+
+
+def units(chance: float, low: float, high: float, **named: Any) -> dict[str, Any]:
+    return by_units(probability=chance, probability_low=low, probability_high=high, **named)
+
+
+@pytest.mark.parametrize(
+    ("case", "expected", "because"),
+    [
+        (units(0.7, 0.55, 0.8), "graduate", "lower bound"),
+        (units(0.7, 0.45, 0.8), "incubate", "neither"),
+        (units(0.7, 0.55, 0.8, previous=None), "incubate", "one step at a time"),
+        (units(0.7, 0.55, 0.8, previous="seed"), "incubate", "one step at a time"),
+        (units(0.7, 0.55, 0.8, buyers_so_far=4), "seed", "4 buyers"),
+        (units(0.7, 0.55, 0.8, age_weeks=1), "seed", "in 1 week;"),
+        (units(0.005, 0.001, 0.01), "retire", "upper bound"),
+        (units(0.005, 0.001, 0.03), "incubate", "neither"),
+        (units(0.005, 0.001, 0.01, age_weeks=4), "incubate", "too early"),
+        (units(0.005, 0.001, 0.01, buyers_so_far=0), "seed", "undecided"),
+        (units(0.01, 0.0, 0.02, previous="graduate"), "graduate", "graduated before"),
+        (units(0.01, 0.0, 0.03, previous="retire"), "retire", "has not come back"),
+        (units(0.1, 0.05, 0.2, previous="retire"), "incubate", "has come back"),
+        (units(0.1, 0.05, 0.2, previous=None, gmv_so_far=120.0), "graduate", "top tenth"),
+        (units(0.1, 0.05, 0.2, previous=None, gmv_so_far=99.0), "incubate", "neither"),
+        (units(0.1, 0.05, 0.2, gmv_so_far=120.0, buyers_so_far=1, orders_so_far=1), "seed", "1 buyer in"),
+        (units(0.1, 0.05, 0.2, gmv_so_far=120.0, bestseller_gmv=None), "incubate", "neither"),
+        (units(0.1, 0.05, 0.2, gmv_so_far=0.0, bestseller_gmv=0.0), "incubate", "neither"),
+    ],
+)
+def test_a_launch_is_staged_with_a_reason(case: dict[str, Any], expected: str, because: str) -> None:
+    found = staged(case)
+    assert found.stage[0] == expected
+    assert because in found.reason[0]
+
+
+def test_without_any_buyer_a_launch_is_undecided_however_old_it_is() -> None:
+    assert staged(units(0.001, 0, 0.002, buyers_so_far=0, age_weeks=20)).stage[0] == "seed"
+
+
+def test_where_nobody_knows_who_buys_units_are_the_evidence() -> None:
+    found = staged(units(0.1, 0.05, 0.2, buyers_so_far=None, units_so_far=4))
+    assert found.reason[0] == "undecided: 4 units in 8 weeks; deciding takes 5 units and 2 weeks"
+    assert staged(units(0.1, 0.05, 0.2, buyers_so_far=None, units_so_far=5)).stage[0] == "incubate"
+
+
+def test_a_launch_that_was_never_shown_is_undecided_and_has_not_failed() -> None:
+    never = by_exposure(impressions_so_far=0, orders_so_far=0, buyers_so_far=0, age_weeks=20, probability_high=0.06)
+    found = staged(*field(), never)
+    assert found.stage[-1] == "seed"
+    assert found.reason[-1] == "undecided: shown 0 times in 20 weeks; deciding takes 200 impressions and 2 weeks"
+
+
+def test_what_sold_because_it_was_pushed_does_not_graduate() -> None:
+    pushed = by_exposure(
+        impressions_so_far=20_000, orders_so_far=400, buyers_so_far=400, gmv_so_far=400.0, probability_low=0.6
+    )
+    earned = pushed | {"impressions_so_far": 5_000}
+    found = staged(*field(), pushed | {"probability": 0.7, "probability_high": 0.8}, earned | {"product_id": "earned"})
+    assert list(found.stage[-2:]) == ["incubate", "graduate"]
+    assert found.reason[-2].startswith("it sold 400 because it was shown 20,000 times: its 20.0 orders per 1,000")
+    assert "is among its category's top tenth with chance 100%" in found.reason[-1]
+
+
+def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -> None:
+    poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
+    found = staged(*field(), poor)
+    assert found.stage[-1] == "retire"
+    assert "another 1,000 would not change that" in found.reason[-1]
+    assert found.worth[-1] < 1
+
+
+def test_it_is_not_let_go_while_a_look_is_worth_its_impressions() -> None:
+    near = by_exposure(impressions_so_far=1_200, orders_so_far=38, buyers_so_far=38)
+    found = staged(*field(), near)
+    assert found.stage[-1] == "incubate"
+    assert found.worth[-1] > 1
+
+
+def test_nor_before_it_was_shown_often_enough() -> None:
+    early = by_exposure(impressions_so_far=900, orders_so_far=0, buyers_so_far=0)
+    assert staged(*field(), early).stage[-1] == "incubate"
+
+
+def test_what_is_frozen_says_why_and_is_frozen_from_any_stage() -> None:
+    brushed = by_exposure(largest_buyer_share=0.9, previous="graduate")
+    found = staged(*field(largest_buyer_share=0.1), brushed)
+    assert found.stage[-1] == "frozen"
+    assert found.reason[-1] == "frozen until somebody looked: one buyer took 90% of its 40 units"
+
+
+def test_a_launch_that_thaws_begins_again_from_its_evidence() -> None:
+    thawed = units(0.7, 0.55, 0.8, previous="frozen")
+    assert staged(thawed).stage[0] == "incubate"
+
+
+@pytest.mark.parametrize(
+    ("case", "takes"),
+    [
+        (units(0.1, 0.05, 0.2, buyers_so_far=3, age_weeks=1), "1 more week, 2 more buyers, 80 more GMV or a lower"),
+        (units(0.1, 0.05, 0.2, bestseller_gmv=None), "a lower bound of 50% (now 5.0%)"),
+        (units(0.7, 0.55, 0.8, previous="seed"), "one more day like this"),
+        (units(0.7, 0.55, 0.8), ""),
+        (units(0.005, 0.001, 0.01), ""),
+    ],
+)
+def test_a_launch_says_what_it_would_take_to_graduate(case: dict[str, Any], takes: str) -> None:
+    assert staged(case).to_graduate[0].startswith(takes)
+    assert bool(staged(case).to_graduate[0]) == bool(takes)
+
+
+def test_what_it_would_take_is_enough_and_one_order_less_is_not() -> None:
+    near = by_exposure(probability=0.7, probability_low=0.6, probability_high=0.8)
+    found = staged(*field(), near)
+    needed = int(found.to_graduate[-1].split(" order")[0])
+    assert found.to_graduate[-1] == f"{needed} orders in the next 1,000 impressions"
+
+    def after(orders: int) -> str:
+        more = {"impressions_so_far": 3000, "orders_so_far": 40 + orders, "buyers_so_far": 40 + orders}
+        launches = frame(*field(), near | more)
+        # The line moves with the field; what it would take is told by today's.
+        now = replace(rates(launches), line=rates(frame(*field(), near)).line)
+        return str(climb(launches, now, POLICY).stage[-1])
+
+    assert (after(needed), after(needed - 1)) == ("graduate", "incubate")
