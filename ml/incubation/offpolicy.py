@@ -21,10 +21,13 @@ import numpy as np
 LEAST_SAMPLE = 200
 MOST_SHARE = 0.05
 MOST_UNSEEN = 0.05
+MOST_OFF = 0.1
 LEAST_REWARDED = 20
 FOLDS = 5
 RESAMPLES = 1000
 MOST_BAGS = 10_000
+SEED = 19_520_663
+"""Not 0: a log somebody drew with that seed would fall into folds by its actions."""
 
 LOGGED, DIRECT = "logging policy", "direct method"
 IPS, CLIPPED, SNIPS, ROBUST = "inverse propensity", "clipped", "self-normalised", "doubly robust"
@@ -114,7 +117,8 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     rewarded = int((per_round(log.reward * weight) != 0).sum())
     mean_weight = float(mass.sum() / total)
     evidence = (len(weight), int(total), size, largest, mean_weight, unseen)
-    if refused := _refusals(evidence, rewarded):
+    deviation = _ratio("weight", per_round(mass), impressions)[0].standard_error or 0.0
+    if refused := _refusals(evidence, rewarded, deviation):
         return Evaluation(logged, (), None, *evidence, refused)
 
     ceiling = float(np.sqrt(len(impressions)))
@@ -147,7 +151,9 @@ def on_policy(log: Log) -> Estimate:
     return _ratio(LOGGED, per_round(log.reward[shown]), per_round(log.impressions[shown]))[0]
 
 
-def _refusals(evidence: tuple[int, int, float, float, float, float | None], rewarded: int) -> tuple[str, ...]:
+def _refusals(
+    evidence: tuple[int, int, float, float, float, float | None], rewarded: int, deviation: float
+) -> tuple[str, ...]:
     rows, _, size, largest, mean_weight, unseen = evidence
     reasons = []
     if unseen is not None and unseen > MOST_UNSEEN:
@@ -171,8 +177,7 @@ def _refusals(evidence: tuple[int, int, float, float, float, float | None], rewa
             f"{rewarded:,} rounds brought anything that counts for this policy, and {LEAST_REWARDED} are needed. It "
             "takes more rounds, or a reward that is less rare"
         )
-    # Half or double cannot be chance where the effective sample size is large enough.
-    if not reasons and not 0.5 < mean_weight < 2:
+    if not reasons and abs(mean_weight - 1) > max(MOST_OFF, 4 * deviation):
         reasons.append(
             f"weights average {mean_weight:.2f}, where 1 is due: the propensities are not those of this log, or the "
             "policy mostly shows what the log does not have. It takes the propensities the choice was drawn with"
@@ -197,7 +202,7 @@ def _cross_fitted(log: Log, policy: Probabilities, rounds: np.ndarray) -> tuple[
     )
     own, theirs = where[: len(log.action)], where[len(log.action) :]
     action_of = cells % actions
-    fold = np.random.default_rng(0).integers(0, FOLDS, rounds.max() + 1)[rounds]
+    fold = (np.random.default_rng(SEED).permutation(rounds.max() + 1) % FOLDS)[rounds]
     expected, believed = np.empty(len(own)), np.empty(len(own))
     for number in range(FOLDS):
         held = fold == number
@@ -243,7 +248,7 @@ def _ratio(name: str, above: np.ndarray, below: np.ndarray) -> tuple[Estimate, n
 
 
 def _estimate(name: str, value: float, influence: np.ndarray) -> Estimate:
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(SEED)
     if len(influence) > MOST_BAGS:
         # Sums of rounds at random have the variance and skewness of the rounds, and cost what few cost.
         bags = np.bincount(rng.permutation(len(influence)) % MOST_BAGS, influence)
@@ -254,9 +259,11 @@ def _estimate(name: str, value: float, influence: np.ndarray) -> Estimate:
         return Estimate(name, value, error, value, value)
     centred = influence - influence.mean()
     drawn = []
-    for _ in range(RESAMPLES):
-        again = centred[rng.integers(0, size, size)]
-        if (spread := again.std(ddof=1)) > 0:
-            drawn.append(again.mean() / spread * np.sqrt(size))
-    low, high = np.quantile(drawn, [0.025, 0.975])
+    at_once = max(1, 500_000 // size)
+    for first in range(0, RESAMPLES, at_once):
+        again = centred[rng.integers(0, size, (min(at_once, RESAMPLES - first), size))]
+        spread = again.std(axis=1, ddof=1)
+        some = spread > 0
+        drawn.append(again.mean(axis=1)[some] / spread[some] * np.sqrt(size))
+    low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
     return Estimate(name, value, error, float(value - high * error), float(value - low * error))

@@ -1,0 +1,380 @@
+"""Logs of policies, ours and other shops', and the policies that are asked about them: read strictly, joined exactly.
+
+Other shops call their columns otherwise and choose among other things. What a column means is never guessed: names
+that are well known are taken for what they say, everything else is named by whoever asks, and what is left over is
+told. When this file is wrong, a propensity is taken for a probability of something else, and every value built on it
+is off by a factor that looks like success.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from coldframe.errors import BadInputError, ConfigurationError
+from ml.incubation.offpolicy import Log, Probabilities
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "action": ("item_id", "product_id", "arm", "action_id"),
+    "reward": ("click", "clicks", "conversion", "orders", "gmv"),
+    "propensity": ("propensity_score", "pscore", "logging_propensity", "action_prob"),
+    "evaluation_propensity": ("target_propensity", "new_propensity", "evaluation_pscore", "pi_e"),
+    "impressions": (),
+    "position": ("slot", "rank"),
+    "round": ("round_id", "request_id"),
+    "date": (),
+    "channel": (),
+    "region": (),
+}
+"""What a log may say, and the names it is known by beside its own."""
+NEEDED = ("action", "reward", "propensity")
+WHERE = ("channel", "region")
+PROBABILITY = "probability"
+UNIFORM = "uniform"
+SUMS = 0.01
+"""How far the probabilities of one choice may be from adding up to 1, as files round them."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A log or a policy: `name` as errors call it, `rows` with a column a role, what they are `called` in the file,
+    `context` a choice is made within besides position and date, and the columns of the file that nobody reads."""
+
+    name: str
+    rows: pd.DataFrame
+    called: Mapping[str, str]
+    context: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def column(self, role: str) -> str:
+        return f"{self.name}, column {self.called.get(role, role)}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """A log with the policy asked about it: what `offpolicy.evaluate` takes, and what to say about both."""
+
+    log: Log
+    wanted: np.ndarray
+    policy: Probabilities | None
+    notes: tuple[str, ...]
+
+
+def read(
+    source: Path | pd.DataFrame,
+    name: str,
+    columns: Mapping[str, str] | None = None,
+    context: Sequence[str] = (),
+) -> Table:
+    """A log from a .csv (also .csv.gz) or .parquet file, or from a frame. `columns` names the column of a role where
+    its name is not well known; `context` are columns besides `position` and `date` that a choice is made within.
+
+    Raises ConfigurationError for a file, role or column there is none of, BadInputError for values that cannot be.
+    """
+    columns = columns or {}
+    if unknown := sorted(set(columns) - set(ROLES)):
+        raise ConfigurationError(f"A log has no {', '.join(unknown)}. It may have: {', '.join(ROLES)}.")
+    with duckdb.connect() as connection:
+        there = _open(connection, source, name)
+        called = _called(there, name, columns)
+        for wanted in context:
+            if wanted not in there:
+                raise ConfigurationError(f"{name} has no column {wanted!r}. It has: {', '.join(there)}.")
+        for role in NEEDED:
+            if role not in called:
+                raise ConfigurationError(
+                    f"{name} has no column for {role} (known names: {', '.join((role, *ROLES[role]))}). It has: "
+                    f"{', '.join(there[:20])}{' …' * (len(there) > 20)}. Say which: --column {role}=NAME"
+                )
+        roles = {column: role for role, column in called.items()}
+        called |= {column: column for column in context if column not in roles}
+        rows = _load(connection, name, called)
+    within = tuple(roles.get(column, column) for column in context)
+    used = set(called.values())
+    table = Table(name, rows, called, within, tuple(column for column in there if column not in used))
+    _check_log(table)
+    return table
+
+
+def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
+    """Probabilities of actions: a column `probability`, and columns the log has as well that say of what."""
+    with duckdb.connect() as connection:
+        there = _open(connection, source, name)
+        if PROBABILITY not in there:
+            raise ConfigurationError(f"{name} has no column {PROBABILITY!r}. It has: {', '.join(there)}.")
+        roles = _called([column for column in there if column != PROBABILITY], name, {})
+        keys = {role: column for role, column in roles.items() if role in log.rows}
+        keys |= {column: column for column in there if column in log.rows and column not in keys.values()}
+        if strangers := [column for column in there if column != PROBABILITY and column not in keys.values()]:
+            raise ConfigurationError(
+                f"{name} has {', '.join(strangers)}, and {log.name} does not (or does not read it; --context reads "
+                "more). Each column beside probability must be one of the log."
+            )
+        if missing := [role for role in _actions(log) if role not in keys]:
+            raise ConfigurationError(
+                f"{name} does not say which {', '.join(missing)} it chooses, and {log.name} does. Add the column, or "
+                f"say that a choice is made within it: {' '.join(f'--context {log.called[m]}' for m in missing)}"
+            )
+        rows = _load(connection, name, keys | {PROBABILITY: PROBABILITY}, numbers=(PROBABILITY,))
+    table = Table(name, rows, keys | {PROBABILITY: PROBABILITY})
+    values = rows[PROBABILITY].to_numpy()
+    _refuse(table, PROBABILITY, np.isnan(values), "are no number", "Each action needs its probability")
+    _refuse(table, PROBABILITY, (values < 0) | (values > 1), "are outside 0 … 1", "Give probabilities, not percent")
+    _filled(table, list(keys))
+    _refuse(table, "action", rows.duplicated(list(keys)).to_numpy(), "name an action again", "Give one row an action")
+    context = [key for key in keys if key not in _actions(log)]
+    sums = rows.groupby(context)[PROBABILITY].sum() if context else pd.Series([rows[PROBABILITY].sum()], ["the whole"])
+    wrong = sums[(sums - 1).abs() > SUMS]
+    if len(wrong):
+        where = " in ".join(filter(None, (f"{len(wrong):,} of {len(sums):,} contexts", ", ".join(context))))
+        raise BadInputError(
+            f"{name}: probabilities do not add up to 1 in {where}; the first, {wrong.index[0]}, adds up to "
+            f"{wrong.iloc[0]:.4f}. Give every action its probability, each context for itself."
+        )
+    return table
+
+
+def ask(log: Table, policy: Table | str | None) -> Question:
+    """Joins a log with the policy that is asked about it: probabilities, another log, `uniform`, or (None) the log's
+    own column evaluation_propensity.
+
+    Raises BadInputError where the policy has nothing to say about some of the log.
+    """
+    notes = [note] if (note := _sums(log)) else []
+    table: Table | None
+    if isinstance(policy, str):
+        table = _uniform(log)
+    elif policy is None:
+        table = _constant(log, "evaluation_propensity")
+    elif PROBABILITY in policy.rows:
+        table = policy
+    else:
+        if missing := [role for role in _actions(log) if role not in policy.rows]:
+            raise ConfigurationError(f"{policy.name} has no {', '.join(missing)}, which {log.name} chooses.")
+        table = _constant(policy, "propensity")
+        if table is None:
+            table = _frequencies(policy, log)
+            notes.append(
+                f"propensities of {policy.name} change from one choice to the next: its policy is taken to be how "
+                "often it showed each action on the whole"
+            )
+    if table is not None:
+        return _joined(log, table, tuple(notes))
+    notes.append(
+        "of the policy only the probabilities of what was shown are known, so there is no doubly robust estimate; "
+        "--policy FILE with those of every action gives one"
+    )
+    return Question(own(log), log.rows["evaluation_propensity"].to_numpy(), None, tuple(notes))
+
+
+def own(log: Table) -> Log:
+    """The log alone, for the value of the policy that ran."""
+    rows = log.rows
+    zeros = np.zeros(len(rows), dtype=np.int64)
+    rounds = _codes([rows[["round"]]])[0] if "round" in rows else np.arange(len(rows))
+    numbers = (rows[role].to_numpy() for role in ("reward", "impressions", "propensity"))
+    return Log(zeros, zeros, rounds, *numbers)
+
+
+def _joined(log: Table, policy: Table, notes: tuple[str, ...]) -> Question:
+    actions = _actions(log)
+    within = [str(key) for key in policy.rows if key not in (*actions, PROBABILITY)]
+    action, other = _codes([log.rows[actions], policy.rows[actions]])
+    context, theirs = _codes([log.rows[within], policy.rows[within]])
+    unsaid = ~np.isin(context, theirs)
+    _refuse(
+        log, within[0] if within else "action", unsaid, f"are of no context that {policy.name} has", "Add them to it"
+    )
+    probability = policy.rows[PROBABILITY].to_numpy()
+    entries = pd.Series(probability, pd.MultiIndex.from_arrays([theirs, other]))
+    wanted = entries.reindex(pd.MultiIndex.from_arrays([context, action]), fill_value=0.0).to_numpy()
+    coded = replace(own(log), action=action, context=context)
+    return Question(coded, wanted, Probabilities(theirs, other, probability), notes)
+
+
+def _uniform(log: Table) -> Table:
+    within = _within(log)
+    choices = log.rows[[*within, *_actions(log)]].drop_duplicates()
+    count = choices.groupby(within)["action"].transform("size") if within else len(choices)
+    return Table(UNIFORM, choices.assign(**{PROBABILITY: 1 / count}), {})
+
+
+def _constant(table: Table, role: str) -> Table | None:
+    """The policy behind a column of propensities, where each action of a context has one and they add up to 1."""
+    for within in (_within(table), [key for key in _within(table) if key != "date"]):
+        keys = [*within, *_actions(table)]
+        found = table.rows.groupby(keys, sort=True)[role].agg(["min", "max"])
+        sums = found["max"].groupby(within).sum() if within else found["max"].sum()
+        if (found["max"] - found["min"] < 1e-9).all() and np.all(np.abs(sums - 1) < SUMS):
+            return Table(table.name, found["max"].rename(PROBABILITY).reset_index(), {})
+    return None
+
+
+def _frequencies(policy: Table, log: Table) -> Table:
+    actions, within = _actions(log), [key for key in _within(policy) if key in log.rows and key != "date"]
+    shown = policy.rows.groupby([*within, *actions], sort=True)["impressions"].sum()
+    whole = shown.groupby(within).transform("sum") if within else shown.sum()
+    return Table(policy.name, (shown / whole).rename(PROBABILITY).reset_index(), {})
+
+
+def _sums(log: Table) -> str | None:
+    """What to say where propensities of what was shown add up to more than 1."""
+    within = _within(log)
+    found = log.rows.groupby([*within, *_actions(log)])["propensity"].agg(["min", "max"])
+    most = found["max"].groupby(within).sum().max() if within else found["max"].sum()
+    if (found["max"] - found["min"] < 1e-9).all() and most > 1 + SUMS:
+        return (
+            f"propensities of {log.name} add up to {most:,.2f}: right only where what could be shown changed from one "
+            "choice to the next; where a round shows several things at once, --column position=NAME tells them apart"
+        )
+    return None
+
+
+def _open(connection: duckdb.DuckDBPyConnection, source: Path | pd.DataFrame, name: str) -> list[str]:
+    if isinstance(source, pd.DataFrame):
+        connection.register("given", source)
+        reader = "given"
+    else:
+        kinds = {".parquet": "read_parquet($path)", ".csv": "read_csv($path, header = true, all_varchar = true)"}
+        suffix = Path(source.stem).suffix if source.suffix == ".gz" else source.suffix
+        if suffix not in kinds:
+            raise ConfigurationError(f"{name} should end in .csv, .csv.gz or .parquet: that says how it is read.")
+        if not source.is_file():
+            raise ConfigurationError(f"There is no file {source}.")
+        reader = kinds[suffix].replace("$path", "'" + str(source).replace("'", "''") + "'")
+    try:
+        connection.execute(f"create table file as select * from {reader}")
+        names = [str(row[0]) for row in connection.execute("describe file").fetchall()]
+    except duckdb.Error as error:
+        raise BadInputError(f"{name} cannot be read: {str(error).splitlines()[0]}") from error
+    if not connection.execute("select count(*) from file").fetchall()[0][0]:
+        raise BadInputError(f"{name} has no rows. A log has one for each thing that was shown.")
+    return names
+
+
+def _called(there: Sequence[str], name: str, columns: Mapping[str, str]) -> dict[str, str]:
+    """The column of each role the file has."""
+    called = {}
+    for role, aliases in ROLES.items():
+        if role in columns:
+            if columns[role] not in there:
+                raise ConfigurationError(
+                    f"{name} has no column {columns[role]!r} for {role}. It has: {', '.join(there)}."
+                )
+            called[role] = columns[role]
+        elif role in there:
+            called[role] = role
+        elif found := [alias for alias in aliases if alias in there and alias not in columns.values()]:
+            if len(found) > 1:
+                raise ConfigurationError(
+                    f"{name}: {', '.join(found)} could each be the {role}. Say which: --column {role}={found[0]}"
+                )
+            called[role] = found[0]
+    twice = {column for column in called.values() if list(called.values()).count(column) > 1}
+    if twice:
+        raise ConfigurationError(f"{name}: the column {', '.join(sorted(twice))} cannot be two things at once.")
+    return called
+
+
+_NUMBERS = ("reward", "propensity", "evaluation_propensity", "impressions")
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection, name: str, called: Mapping[str, str], numbers: Sequence[str] = _NUMBERS
+) -> pd.DataFrame:
+    wanted = []
+    for role, column in called.items():
+        quoted = '"' + column.replace('"', '""') + '"'
+        text = f"nullif(trim(cast({quoted} as varchar)), '')"
+        if role in numbers:
+            [(bad, first)] = connection.execute(
+                f"select count(*), min(cast({quoted} as varchar)) from file "
+                f"where {text} is not null and try_cast({text} as double) is null"
+            ).fetchall()
+            if bad:
+                raise BadInputError(f"{name}, column {column}: {bad:,} values are no numbers, such as {first!r}.")
+            wanted.append(f'try_cast({text} as double) as "{role}"')
+        else:
+            wanted.append(f'{text} as "{role}"')
+    rows = connection.execute(f"select {', '.join(wanted)} from file").df()
+    return rows.astype({role: float for role in rows if role in numbers})
+
+
+def _refuse(table: Table, role: str, bad: np.ndarray, what: str, advice: str) -> None:
+    if bad.any():
+        first = int(np.flatnonzero(bad)[0])
+        value = f" ({table.rows[role].iloc[first]})" if role in table.rows else ""
+        raise BadInputError(
+            f"{table.column(role)}: {int(bad.sum()):,} of {len(bad):,} rows {what}; the first is row {first + 1}"
+            f"{value}. {advice}."
+        )
+
+
+def _filled(table: Table, roles: Sequence[str]) -> None:
+    for role in roles:
+        _refuse(table, role, table.rows[role].isna().to_numpy(), "are empty", "Fill them, or leave such rows out")
+
+
+def _check_log(table: Table) -> None:
+    rows = table.rows
+    texts = [str(role) for role in rows if role not in _NUMBERS]
+    _filled(table, texts)
+    if "impressions" in rows:
+        shown = rows["impressions"].to_numpy()
+        _refuse(table, "impressions", ~np.isfinite(shown) | (shown < 0), "are no count", "Give how often it was shown")
+        unseen = (shown == 0) & (rows["reward"].to_numpy() != 0)
+        _refuse(table, "impressions", unseen, "are 0 and have a reward", "What was not shown can earn nothing")
+        if not shown.any():
+            raise BadInputError(f"{table.column('impressions')}: all {len(rows):,} rows are 0. Nothing was shown.")
+    else:
+        rows["impressions"] = 1.0
+    _refuse(table, "reward", ~np.isfinite(rows["reward"].to_numpy()), "are empty or not finite", "Give 0 for none")
+    propensity = rows["propensity"].to_numpy()
+    _refuse(
+        table,
+        "propensity",
+        np.isnan(propensity),
+        "have no propensity",
+        "Without the probability of what was shown nothing can be said of another policy; log it",
+    )
+    _refuse(
+        table,
+        "propensity",
+        (propensity <= 0) | (propensity > 1),
+        "are outside (0, 1]",
+        "What was shown had a chance of it; log the probability the choice was drawn with",
+    )
+    if "evaluation_propensity" in rows:
+        wanted = rows["evaluation_propensity"].to_numpy()
+        outside = np.isnan(wanted) | (wanted < 0) | (wanted > 1)
+        _refuse(table, "evaluation_propensity", outside, "are empty or outside 0 … 1", "Give the new probability")
+    keys = [role for role in ("round", "position") if role in rows]
+    if len(keys) > 1:
+        _refuse(
+            table,
+            "position",
+            rows.duplicated(keys).to_numpy(),
+            "repeat a position of their round",
+            "Show one thing each",
+        )
+
+
+def _within(table: Table) -> list[str]:
+    return [*(role for role in ("position", "date") if role in table.rows), *table.context]
+
+
+def _actions(log: Table) -> list[str]:
+    """What is chosen: the action, and where it is shown, unless a choice is made within it."""
+    return ["action", *(role for role in WHERE if role in log.rows and role not in log.context)]
+
+
+def _codes(frames: Sequence[pd.DataFrame]) -> list[np.ndarray]:
+    """The same code for the same values in each of the frames, which have the same columns (maybe none)."""
+    if not frames[0].columns.size:
+        return [np.zeros(len(frame), dtype=np.int64) for frame in frames]
+    both = pd.concat(frames)
+    codes = both.groupby(list(both.columns), sort=True).ngroup().to_numpy()
+    return np.split(codes, np.cumsum([len(frame) for frame in frames])[:-1])
