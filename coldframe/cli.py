@@ -302,6 +302,8 @@ def decide(
                 "Which plan shall --out hold? Say `coldframe decide assortment` or `… incubation`."
             )
         check_file(out)
+    if plan in (None, Decision.ASSORTMENT):
+        find_service("check_assortment")(request)
     wanted = {step for name, steps in _DECIDES.items() if plan in (None, name) for step in steps}
     made = _run_steps(_with_facts(request, *(step for step in STEPS if step in wanted)), request)
     if out is not None:

@@ -21,6 +21,8 @@ _COLUMNS = (
     *("region", "category", "rank", "product_id", "title", "action", "quantity", "value", "value_low", "value_high"),
     *("on_shelf_from", "on_shelf_until", "reason", "alternative", "binding_constraint"),
 )
+# Numbers without a fraction that some lines do not have.
+_WHOLE = {"rank", "units_last_year"}
 
 
 def save(place: Workspace, draft: PlanDraft) -> tuple[Plan, Path]:
@@ -68,8 +70,8 @@ def lines_table(lines: Sequence[PlanLine]) -> pd.DataFrame:
     table = pd.DataFrame([asdict(line) for line in lines], columns=list(PlanLine.__dataclass_fields__))
     details = pd.json_normalize(table.pop("details").tolist())
     table = pd.concat([table, details], axis=1)
-    if "rank" in table:
-        table["rank"] = table["rank"].astype("Int64")
+    for name in _WHOLE & set(table):
+        table[name] = table[name].astype("Int64")
     named = [name for name in _COLUMNS if name in table]
     table = table[named + [name for name in table if name not in named]]
     keys = [name for name in ("region", "category", "rank") if name in table]

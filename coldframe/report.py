@@ -193,12 +193,18 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
         f"{len(lines) - len(ranged):,} products to drop.",
         f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))}{_bounds(plan)}.",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
+        *_stock(plan),
         *_prices(plan),
+        *_recapture(plan),
         *_backtest(plan),
         *(f"Note: {note}." for note in plan.summary.get("notes", ())),
     ]
     tables: list[RenderableType] = []
-    for region, of_region in groupby(sorted(lines, key=attrgetter("region")), key=attrgetter("region")):
+    worth: defaultdict[str, float] = defaultdict(float)
+    for li in ranged:
+        worth[li.region] += li.value
+    by_worth = sorted(lines, key=lambda li: (-worth[li.region], li.region))
+    for region, of_region in groupby(by_worth, key=attrgetter("region")):
         table = _plan_table("product, and why", "category", "depth", value, "between", "binds")
         table.title, table.title_justify = f"Region {region}", "left"
         for li in _top(list(of_region), limit):
@@ -213,6 +219,27 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
             )
         tables.append(table)
     return [*(Text(s) for s in summary), *tables]
+
+
+def _stock(plan: Plan) -> list[str]:
+    if "stock_money" not in plan.summary:
+        return []
+    money, served = plan.summary["stock_money"], plan.summary["fill_rate"]
+    return [f"Stock worth {_money(money)} serves {_share(served)} of expected demand."]
+
+
+def _recapture(plan: Plan) -> list[str]:
+    """What buyers take instead, where it was learned: `summary["recapture"]` has by cell the share and its bounds."""
+    learned = sorted(plan.summary.get("recapture", {}).items(), key=lambda item: (-item[1][0], item[0]))
+    if not learned:
+        return []
+    told = [f"{cell} {share:.0%} ({low:.0%} – {high:.0%})" for cell, (share, low, high) in learned]
+    shown = told if len(told) <= 3 else [told[0], told[len(told) // 2], told[-1]]
+    which = "" if shown == told else f" (the most, the middle and the least of {len(told):,} cells)"
+    return [
+        f"Of a missing product's demand the others keep, as learned from visits, with its 80 % interval: "
+        f"{', '.join(shown)}{which}."
+    ]
 
 
 def _prices(plan: Plan) -> list[str]:

@@ -37,6 +37,8 @@ HELD_OUT = 0.25
 # the effect of a log price, and of what a week or a weekday does to the log odds of a buy.
 _SPREAD, _PRICE_SPREAD, _MOOD = 1.5, 5.0, 0.5
 _MOST_STEPS = 50
+_HALF_OF_80 = 1.2816
+"""Standard deviations from the middle of a normal distribution to its 90 % quantile."""
 
 
 @dataclass(frozen=True)
@@ -46,17 +48,27 @@ class Substitution:
     `buy_probability` rho is the chance that a visit buys with everything on show; at 0, its limit, nothing moves at
     theta = 1. `dissimilarity` theta in (0, 1] is 1 for the multinomial logit; the less, the more products replace each
     other (McFadden 1978, "Modelling the choice of residential location", eq. 11–15). `source` says in words where both
-    come from, beginning with "fitted" or "prior".
+    come from, beginning with "fitted" or "prior"; the standard errors are of what was fitted.
     """
 
     buy_probability: float
     dissimilarity: float
     source: str
+    buy_probability_se: float = 0.0
+    dissimilarity_se: float = 0.0
 
     @property
     def recapture(self) -> float:
         """Share of a small product's demand that its cell keeps when the product is not on show."""
         return 1 - self.dissimilarity * (1 - self.buy_probability)
+
+    @property
+    def recapture_interval(self) -> tuple[float, float]:
+        """10 % and 90 % quantile of `recapture`, within 0 and 1: to first order, as if both errors were independent."""
+        of_chance = self.dissimilarity * self.buy_probability_se
+        of_likeness = (1 - self.buy_probability) * self.dissimilarity_se
+        off = _HALF_OF_80 * float(np.hypot(of_chance, of_likeness))
+        return max(0.0, self.recapture - off), min(1.0, self.recapture + off)
 
     def lift(self, shown: Floats | float) -> Floats:
         """How many times its forecast a product sells when those on show, itself included, make up the share `shown`

@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
+from coldframe.errors import BadInputError, NotAvailableError
 from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
@@ -70,15 +70,14 @@ def candidates(
     middle or high: thirds of the cell's products), is_new, current (in `ranged`, pairs of region and product_id;
     without it what sold in the last CURRENT_WEEKS), units, q10, q50, q80, q90 (of the season, with everything on show),
     per_unit (money of one by the objective; below 0 it is a loss), price, unit_cost (both of one; nan where unknown),
-    usual_margin (whether its margin is taken to be the usual one), units_13w, model, on_shelf_from, on_shelf_until,
+    usual_margin (whether its margin is taken to be the usual one), units_13w, units_last_year (in the same days a year
+    before; nan where these are not all known, or the product was launched since), model, on_shelf_from, on_shelf_until,
     season_index (how many times its usual share its kind takes in the season), trend (last four weeks beside what was
     to be expected of them), trend_q, p_growth (nan where the forecast tells of none).
 
     Raises NotAvailableError where the forecast has no totals of this season, nothing is expected to sell or the
-    objective cannot be computed, BadInputError for a product in two categories of a region, ConfigurationError for a
-    must-keep or must-drop the catalogue does not list.
+    objective cannot be computed, BadInputError for a product in two categories of a region.
     """
-    _refuse_unknown(snapshot, request)
     found = _read(snapshot, forecast, season, request)
     if found.empty:
         raise NotAvailableError(
@@ -133,19 +132,6 @@ def regions_without_history(snapshot: Snapshot, forecast: SeasonForecast) -> lis
     return sorted(set(snapshot.frame("dim_region", ["region"])["region"].dropna()) - told)
 
 
-def _refuse_unknown(snapshot: Snapshot, request: Request) -> None:
-    named = sorted({*request.must_keep, *request.must_drop})
-    if not named:
-        return
-    listed = set(snapshot.frame("dim_product", ["product_id"])["product_id"])
-    unknown = [product for product in named if product not in listed]
-    if unknown:
-        raise ConfigurationError(
-            f"must_keep or must_drop name {len(unknown)} products the catalogue does not list: "
-            f"{', '.join(unknown[:5])}. Use product_id as in the source's products table."
-        )
-
-
 def _value(found: pd.DataFrame, request: Request) -> None:
     """Adds what a unit brings. A margin nobody knows is taken to be the usual share of the price: nothing at all would
     keep such products out, and their whole price would put them before all others."""
@@ -166,12 +152,16 @@ def _value(found: pd.DataFrame, request: Request) -> None:
 
 def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request: Request) -> pd.DataFrame:
     with duckdb.connect() as connection:
-        for table in ("dim_product", "dim_merchant", "fct_product_week"):
+        for table in ("dim_product", "dim_merchant", "fct_product_week", "fct_product_day"):
             if table in snapshot.tables:
                 files = ", ".join(f"'{file}'" for file in snapshot.files(table))
                 connection.execute(f"create view {table} as from read_parquet([{files}])")
         if "dim_merchant" not in snapshot.tables:
             connection.execute("create table dim_merchant (merchant_id varchar, tier varchar)")
+        if "fct_product_day" not in snapshot.tables:
+            connection.execute(
+                "create table fct_product_day (date date, product_id varchar, region varchar, units int)"
+            )
         for table, file in (("season_weeks", forecast.weeks), ("trend", forecast.trend)):
             connection.read_parquet(str(file)).create_view(table)
         found: pd.DataFrame = connection.execute(
@@ -187,6 +177,18 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
                     (sum(net_amount) / nullif(sum(gmv), 0))::double as net_share
                 from fct_product_week
                 where days_elapsed = 7 and week_start > $as_of::date - 98
+                group by all
+            ),
+            year_before as (
+                select
+                    $first::date - interval 1 year as first_day, $last::date - interval 1 year as last_day,
+                    -- A season only half known would say that nothing sold in the other half.
+                    (select min(date) from fct_product_day) <= $first::date - interval 1 year
+                    and $last::date - interval 1 year <= $as_of::date as known
+            ),
+            last_year as (
+                select product_id, region, sum(units)::bigint as units
+                from fct_product_day inner join year_before on date between first_day and last_day
                 group by all
             ),
             days as (
@@ -219,14 +221,20 @@ def _read(snapshot: Snapshot, forecast: SeasonForecast, season: Season, request:
                 coalesce(recent.current, false) as current,
                 totals.season_index, totals.units, totals.q10, totals.q50, totals.q80, totals.q90, totals.gmv_per_unit,
                 totals.gmv_per_unit * coalesce(recent.net_share, 1) as price, products.unit_cost::double as unit_cost,
-                coalesce(recent.units_13w, 0) as units_13w, totals.model,
+                coalesce(recent.units_13w, 0) as units_13w,
+                case when year_before.known and products.launched_on <= year_before.last_day
+                    then coalesce(last_year.units, 0)
+                end::double as units_last_year,
+                totals.model,
                 greatest(coalesce(shelf.first_week, $first::date), $first::date) as on_shelf_from,
                 least(coalesce(shelf.last_week + 6, $last::date), $last::date) as on_shelf_until,
                 trend.ratio as trend, trend.q_value as trend_q, trend.p_growth
             from totals
             inner join dim_product as products using (product_id)
             left join (select merchant_id, tier from dim_merchant) as merchants using (merchant_id)
+            cross join year_before
             left join recent using (product_id, region)
+            left join last_year using (product_id, region)
             left join shelf using (product_id, region)
             left join trend using (product_id, region)
             order by totals.region, totals.category, totals.product_id

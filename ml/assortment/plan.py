@@ -28,6 +28,10 @@ from ml.assortment.scenarios import KNOWN, Demand, Errors, Floats, total_interva
 MONEY = {"gmv": "GMV", "margin": "margin", "units": "units"}
 _TRUSTED = 0.1
 """Expected share of false alarms among the trends that are told."""
+_ODD = 0.1
+"""Share of lines with a mean above their 90 % quantile that rare great sales explain."""
+_LITTLE_SERVED = 0.25
+"""Share of a line's expected demand below which its depth needs a word."""
 _INDEX = 1.25
 """How far off its recent pace a season must be, up or down, to be told as a reason."""
 _NAMED = 3
@@ -86,7 +90,7 @@ class Terms(BaseModel):
 @dataclass(frozen=True)
 class Inputs:
     """All that a plan is made of beside its terms: `candidates` as data.candidates gives them, with the columns
-    buy_probability, dissimilarity and substitution (where these come from) where they were learned, else nan. `notes`
+    of a Substitution (its source is called substitution) where it was learned, else nan. `notes`
     are what was to be told of them when they were read."""
 
     candidates: pd.DataFrame
@@ -168,7 +172,9 @@ def _substitution(rows: pd.DataFrame, terms: Terms) -> Substitution:
     first = rows.iloc[0]
     if pd.isna(first["buy_probability"]):
         return prior(terms.recapture)
-    return Substitution(float(first["buy_probability"]), float(first["dissimilarity"]), str(first["substitution"]))
+    chance, likeness = (float(first[name]) for name in ("buy_probability", "dissimilarity"))
+    errors = (float(first[name]) for name in ("buy_probability_se", "dissimilarity_se"))
+    return Substitution(chance, likeness, str(first["substitution"]), *errors)
 
 
 def _depth(inputs: Inputs, terms: Terms, ranged: pd.DataFrame, demand: Demand) -> tuple[Floats, Depth]:
@@ -200,6 +206,7 @@ class _Words:
             "expected_units": round(self.decision.lift * float(row["units"]), 2),
             "forecast_units": round(float(row["units"]), 2),
             "units_13w": int(row["units_13w"]),
+            "units_last_year": None if pd.isna(row["units_last_year"]) else int(row["units_last_year"]),
             "model": row["model"],
             "on_shelf_from": row["on_shelf_from"].isoformat(),
             "on_shelf_until": row["on_shelf_until"].isoformat(),
@@ -210,7 +217,11 @@ class _Words:
             "slot_worth": round(self.decision.slot_worth, 2),
             "recapture": round(self.substitution.recapture, 4),
         }
-        return self._line(row, "range", depth, self._why(choice, row), self._named(instead), choice.binding, details)
+        if self.substitution.source != "prior":
+            low, high = self.substitution.recapture_interval
+            details |= {"recapture_low": round(low, 4), "recapture_high": round(high, 4)}
+        why = self._why(choice, row, depth, fill)
+        return self._line(row, "range", depth, why, self._named(instead), choice.binding, details)
 
     def dropped(self) -> Iterator[PlanLine]:
         money = MONEY[self.terms.objective]
@@ -277,12 +288,16 @@ class _Words:
             late, early
         ]
 
-    def _why(self, choice: Choice, row: Mapping[str, Any]) -> str:
+    def _why(self, choice: Choice, row: Mapping[str, Any], depth: int, fill: float) -> str:
         low, value, high = self._value(row, self.decision.lift)
         count, money = len(self.rows) - len(self.decision.dropped), MONEY[self.terms.objective]
         told = [f"{_ordinal(choice.rank)} of {count} by expected {money} {value:,.0f} ({low:,.0f} – {high:,.0f})"]
-        if row["per_unit"] < 0:
-            told.append("it loses money on every unit")
+        if row["price"] < row["unit_cost"]:
+            loss = f"{row['unit_cost']:,.2f} and brings {row['price']:,.2f}"
+            told.append(f"a unit costs {loss}, so it loses money on every one and no more than one is held")
+        elif fill < _LITTLE_SERVED:
+            held = "one unit serves" if depth == 1 else f"the {depth:,} units held serve"
+            told.append(f"{held} {fill:.0%} of its {row['units'] * self.decision.lift:,.1f}, but another would not pay")
         if row["usual_margin"]:
             told.append("its cost is unknown, so it is valued at the usual margin")
         won = self.decision.lift - 1
@@ -300,11 +315,15 @@ class _Words:
             told.append(f"{way}, the last four weeks at {row['trend']:.1f} times what was to be expected{held}")
         if self._shelf(row) != "whole season":
             told.append(f"worth its place from {row['on_shelf_from']} to {row['on_shelf_until']}")
-        told += [f"sold {row['units_13w']:,} units in 13 weeks", f"forecast by {row['model']}"]
+        told.append(f"sold {row['units_13w']:,} units in 13 weeks")
+        if not pd.isna(row["units_last_year"]):
+            told.append(f"{row['units_last_year']:,.0f} in the same season last year")
+        told.append(f"forecast by {row['model']}")
         why = "; ".join(told)
         if choice.replaces is not None:
-            share = self.substitution.recapture
-            kept = f", of whose demand the others keep {share:.0%}" if share else ""
+            low, high = self.substitution.recapture_interval
+            share = f"{self.substitution.recapture:.0%}" + (f" ({low:.0%} – {high:.0%})" if low < high else "")
+            kept = f", of whose demand the others keep {share}" if self.substitution.recapture else ""
             return f"{choice.binding}, in place of {self._named(choice.replaces)}{kept}: {why}"
         return why if choice.binding in (SLOTS, *_SHORT) else f"{choice.binding}: {why}"
 
@@ -327,7 +346,8 @@ def _summed(
     handling = terms.handling_cost * len(on_range)
     value = round(sum(line.value for line in on_range) - handling, 2)
     slots = {" / ".join(key): round(decision.slot_worth, 2) for key, decision in decided.items() if decision.slot_worth}
-    notes = _notes(inputs, terms, decided)
+    substitution = {" / ".join(key): _substitution(rows, terms) for key, rows in _cells(inputs)}
+    notes = _notes(inputs, terms, decided, ranged)
     summary = {
         "value": value,
         "value_low": round(min(low - handling, value), 2),
@@ -339,7 +359,12 @@ def _summed(
         "worth_of_money": round(depth.worth_of_money, 4),
         "fill_rate": round(float(depth.fill @ demand.mean / max(demand.mean.sum(), 1e-12)), 4),
         "largest_gap": max((decision.gap for decision in decided.values()), default=0.0),
-        "substitution": dict(Counter(_substitution(rows, terms).source for _, rows in _cells(inputs))),
+        "substitution": dict(Counter(found.source for found in substitution.values())),
+        "recapture": {
+            name: [round(share, 4) for share in (found.recapture, *found.recapture_interval)]
+            for name, found in substitution.items()
+            if found.source != "prior"
+        },
         "notes": list(notes),
     }
     solved = dict(Counter(decision.solved_by for decision in decided.values()))
@@ -350,7 +375,7 @@ def _cells(inputs: Inputs) -> Iterator[tuple[Any, pd.DataFrame]]:
     yield from inputs.candidates.groupby(["region", "category"], sort=True)
 
 
-def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision]) -> tuple[str, ...]:
+def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision], ranged: pd.DataFrame) -> tuple[str, ...]:
     notes = list(inputs.notes)
     short = {" / ".join(key): d for key, d in decided.items() if len(d.choices) < terms.slots}
     for binding, why in _SHORT.items():
@@ -363,17 +388,19 @@ def _notes(inputs: Inputs, terms: Terms, decided: Mapping[Cell, Decision]) -> tu
     if len(losing):
         titles = ", ".join(dict.fromkeys(losing["title"].head(_NAMED)))
         notes.append(f"{len(losing):,} candidates lose money on every unit and are not ranged: {titles}{_more(losing)}")
-    guessed = int(found["usual_margin"].sum())
-    if guessed:
-        notes.append(
-            f"{guessed:,} of {len(found):,} candidates have no unit_cost; they are valued at the usual margin of "
-            "the rest"
-        )
     costless = int(found["unit_cost"].isna().sum())
-    if terms.budget is not None and costless:
+    if costless:
+        at = "at its price" if costless == len(found) else "at the usual cost of the rest"
+        valued = "they are valued at the usual margin of the rest, " if found["usual_margin"].any() else ""
         notes.append(
-            f"the stock of {costless:,} of {len(found):,} candidates, whose unit_cost is unknown, is counted at the "
-            "usual cost of the rest, or at its price where no cost is known"
+            f"{costless:,} of {len(found):,} candidates have no unit_cost: {valued}their depth covers demand with a "
+            f"probability of {terms.service_level:.0%} (service_level), and their stock is counted {at}"
+        )
+    high = int((ranged["units"] > ranged[QUANTILES[-1]]).sum())
+    if high > _ODD * len(ranged):
+        notes.append(
+            f"{high:,} of {len(ranged):,} lines are expected to sell more than lines like them did in nine of ten "
+            "cases of the back-test, where forecasts were mostly too high: mind the lower bounds"
         )
     guesses = sum(_substitution(rows, terms).source == "prior" for _, rows in _cells(inputs))
     if guesses:

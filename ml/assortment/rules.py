@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from coldframe.errors import ConfigurationError
 
+PRICE_BANDS = ("low", "middle", "high")
 ATTRIBUTES = ("brand", "subcategory", "merchant_id", "merchant_tier", "price_band")
 
 
@@ -40,6 +41,8 @@ class Quota(BaseModel):
             raise ValueError("says neither at_least nor at_most")
         if self.at_most is not None and self.at_most < self.at_least:
             raise ValueError(f"at_most {self.at_most} is below at_least {self.at_least}")
+        if self.attribute == "price_band" and self.value not in PRICE_BANDS:
+            raise ValueError(f"a price_band is one of {', '.join(PRICE_BANDS)}")
         return self
 
     @property

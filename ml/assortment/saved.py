@@ -44,9 +44,12 @@ def load(folder: Path) -> tuple[Inputs, dict[Cell, Decision]]:
             f"{folder} does not hold what the plan was decided by. Run `coldframe decide` again and ask of that plan."
         )
     content = json.loads((folder / DECIDED).read_text())
+    candidates = pd.read_parquet(folder / CANDIDATES)
+    if "units_last_year" not in candidates:
+        raise NotAvailableError(f"The plan in {folder} is of an earlier version. Run `coldframe decide` again.")
     days = {name: date.fromisoformat(content["season"][name]) for name in ("first_day", "last_day")}
     inputs = Inputs(
-        candidates=pd.read_parquet(folder / CANDIDATES),
+        candidates=candidates,
         season=Season(content["season"]["name"], **days),
         errors=Errors(**content["errors"]),
         notes=tuple(content["notes"]),

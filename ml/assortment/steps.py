@@ -8,8 +8,9 @@ from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
-from ml.assortment import saved, visits
+from ml.assortment import asked, saved, visits
 from ml.assortment.backtest import shares_of_oracle
+from ml.assortment.choice import Substitution
 from ml.assortment.data import (
     LEAST_UNITS,
     SeasonForecast,
@@ -23,20 +24,28 @@ from ml.assortment.plan import MONEY, Inputs, Terms, decide_cells, plan
 from ml.registry import Registry
 
 _NAMED = 3
+LEARNED = tuple(Substitution.__dataclass_fields__)
 
 
 def assortment(request: Request) -> StepResult:
     """Decides the season's assortment and saves it as a draft, with what it was decided by beside it for a what-if.
 
     Raises NotAvailableError where no snapshot of that day is published, where no forecast serves that is fresh enough
-    or covers the season, ConfigurationError for rules that cannot be kept together.
+    or covers the season, ConfigurationError for rules that name what is not there or cannot be kept together.
     """
     terms = Terms.of(request)
     place = workspace(request.source)
     snapshot = snapshots.of_day(place, request.as_of)
+    merchants = "dim_merchant" in snapshot.tables
+    asked.refuse_unknown(
+        terms,
+        snapshot.frame("dim_product"),
+        snapshot.frame("dim_merchant") if merchants else pd.DataFrame(columns=["tier"]),
+    )
     forecast = season_forecast(Registry(place), request.as_of)
     season = seasons.resolve(request.season, request.as_of, snapshot.frame("dim_calendar"))
     inputs = _inputs(request, snapshot, forecast, season)
+    asked.refuse_unknown_regions(terms, set(inputs.candidates["region"]))
     decided = decide_cells(inputs, terms)
     planned = plan(inputs, terms, decided)
     backtest = shares_of_oracle(pd.read_parquet(forecast.backtest), terms.slots)
@@ -73,11 +82,11 @@ def assortment(request: Request) -> StepResult:
 def _inputs(request: Request, snapshot: Snapshot, forecast: SeasonForecast, season: Season) -> Inputs:
     found = candidates(snapshot, forecast, season, request, _in_force(request))
     fitted = visits.fit(snapshot, request.as_of)
-    learned = [
-        (*key, cell.buy_probability, cell.dissimilarity, cell.source) for key, cell in sorted(fitted.cells.items())
-    ]
-    columns = ["region", "category", "buy_probability", "dissimilarity", "substitution"]
-    known = pd.DataFrame(learned, columns=columns).astype({"buy_probability": float, "dissimilarity": float})
+    learned = [(*key, *(getattr(cell, name) for name in LEARNED)) for key, cell in sorted(fitted.cells.items())]
+    known = pd.DataFrame(learned, columns=["region", "category", *LEARNED])
+    known = known.astype({name: float for name in LEARNED if name != "source"}).rename(
+        columns={"source": "substitution"}
+    )
     notes = [*fitted.notes]
     if forecast.release.as_of != request.as_of:
         notes.append(f"the serving forecast {forecast.release.id} is as of {forecast.release.as_of}")

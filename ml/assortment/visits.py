@@ -122,7 +122,7 @@ def fit(snapshot: Snapshot, as_of: date) -> Fitted:
     table["warning"] = table["warning"].fillna(table["category"].map(refused)).fillna("nothing was on show there")
     fitted = {
         (str(row["region"]), str(row["category"])): Substitution(
-            row["buy_probability"], row["dissimilarity"], row["source"]
+            *(row[name] for name in Substitution.__dataclass_fields__)
         )
         for row in table[table["buy_probability"].notna()].to_dict("records")
     }

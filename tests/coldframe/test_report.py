@@ -65,6 +65,29 @@ def test_an_assortment_shows_totals_what_binds_and_a_reason_for_each_line(
     assert "snapshot 2017-09-30-abc, forecasting r1" in text
 
 
+def test_regions_come_in_the_order_of_what_they_are_worth(ledger: Ledger, draft: Make, line: MakeLine) -> None:
+    lines = tuple(
+        line(region=region, value=worth, value_low=0) for region, worth in (("east", 10), ("south", 100), ("west", 50))
+    )
+    text = rendered(plan_report(ledger.save_plan(draft(lines=lines)), lines))
+    assert text.index("Region south") < text.index("Region west") < text.index("Region east")
+
+
+def test_stock_and_what_was_learned_of_substitution_stand_on_the_plan(
+    ledger: Ledger, draft: Make, line: MakeLine
+) -> None:
+    learned = {
+        f"north / {name}": [share, share - 0.1, share + 0.1]
+        for name, share in zip("abcd", (0.2, 0.4, 0.3, 0.5), strict=True)
+    }
+    summary = {"stock_money": 1234.0, "fill_rate": 0.912, "recapture": learned}
+    text = rendered(plan_report(ledger.save_plan(draft(lines=(line(),), summary=summary)), (line(),)))
+    assert "Stock worth 1,234 serves 91.2% of expected demand." in text
+    told = "with its 80 % interval: north / d 50% (40% – 60%), north / c 30% (20% – 40%), north / a 20% (10% – 30%)"
+    assert told in " ".join(text.split())
+    assert "(the most, the middle and the least of 4 cells)" in " ".join(text.split())
+
+
 def test_the_first_rows_of_a_region_show_several_categories_the_largest_first(
     ledger: Ledger, draft: Make, line: MakeLine
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from coldframe.errors import BadInputError, ConfigurationError, NotAvailableError
+from coldframe.errors import BadInputError, NotAvailableError
 from coldframe.run import Request
 from coldframe.seasons import Season
 from coldframe.snapshots import Snapshot
@@ -158,9 +158,21 @@ def test_a_product_in_two_categories_is_refused_with_how_many_there_are(snapshot
         candidates(snapshot, totals, request())
 
 
-def test_a_rule_about_a_product_nobody_lists_is_refused(snapshot: Snapshot, totals: Path) -> None:
-    with pytest.raises(ConfigurationError, match="1 products the catalogue does not list: nosuch"):
-        candidates(snapshot, totals, request(must_drop=["nosuch"]))
+def test_what_sold_in_the_same_days_a_year_before_is_told_where_they_are_all_known(
+    tmp_path: Path, snapshot: Snapshot, totals: Path
+) -> None:
+    def last_year(first: date) -> dict[str, float]:
+        days = [date(2023, 9, 30), date(2023, 10, 1), date(2023, 10, 2), date(2023, 12, 31), date(2024, 1, 1)]
+        daily = pd.DataFrame({"date": days, "product_id": "old", "region": "north", "units": [1, 10, 90, 200, 1000]})
+        daily = daily[daily["date"] >= first]
+        tables = {name: snapshot.frame(name) for name in ("dim_product", "fct_product_week")}
+        known = write_snapshot(tmp_path / str(first), AS_OF, **tables, fct_product_day=daily)
+        return candidates(known, totals, request()).set_index("product_id")["units_last_year"].to_dict()
+
+    known = last_year(date(2023, 9, 30))
+    assert (known["old"], known["costly"]) == (300, 0), "one product sold nothing then, and was there"
+    assert pd.isna(known["new"]), "it was launched since"
+    assert all(map(pd.isna, last_year(date(2023, 10, 2)).values())), "the first day is not known"
 
 
 def test_a_product_is_on_the_shelf_while_a_week_sells_a_third_of_its_average(

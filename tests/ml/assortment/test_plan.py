@@ -48,6 +48,7 @@ def rows(category: str, *values: float, region: str = "north") -> pd.DataFrame:
             "unit_cost": float("nan"),
             "usual_margin": False,
             "units_13w": 10,
+            "units_last_year": float("nan"),
             "model": "hgb",
             "on_shelf_from": SEASON.first_day,
             "on_shelf_until": SEASON.last_day,
@@ -57,6 +58,8 @@ def rows(category: str, *values: float, region: str = "north") -> pd.DataFrame:
             "p_growth": float("nan"),
             "buy_probability": float("nan"),
             "dissimilarity": float("nan"),
+            "buy_probability_se": 0.0,
+            "dissimilarity_se": 0.0,
             "substitution": None,
         }
     )
@@ -119,29 +122,59 @@ def test_a_budget_is_shared_by_all_cells_and_says_what_more_of_it_would_bring() 
     assert tight.summary["stock_money"] <= 400 < free.summary["stock_money"]
     assert tight.summary["fill_rate"] < free.summary["fill_rate"]
     assert [line.product_id for line in tight.lines] == [line.product_id for line in free.lines]
-    assert any("counted at the usual cost of the rest, or at its price" in note for note in tight.notes)
+    assert any("4 of 4 candidates have no unit_cost: their depth covers demand" in note for note in tight.notes)
 
 
 def test_a_plan_says_what_it_rests_on() -> None:
-    tea = rows("tea", 100, -80, 60).assign(usual_margin=[False, False, True])
+    tea = rows("tea", 100, -80, 60).assign(usual_margin=[False, False, True], unit_cost=[6.0, 16.0, float("nan")])
     notes = planned(inputs(tea), terms(slots=3)).notes
     for told in (
         "read as it was",
         "1 cells range fewer than 3 products, for want of candidates that bring anything: north / tea (2)",
         "1 candidates lose money on every unit and are not ranged: Tea 1",
-        "1 of 3 candidates have no unit_cost; they are valued at the usual margin of the rest",
+        "1 of 3 candidates have no unit_cost: they are valued at the usual margin of the rest, their depth covers "
+        "demand with a probability of 80% (service_level), and their stock is counted at the usual cost of the rest",
         "in 1 of 1 cells nobody knows what buyers take instead",
     ):
         assert any(told in note for note in notes), told
     kept = planned(inputs(tea), terms(slots=3, must_keep=["tea1"])).lines[-1]
-    assert "it loses money on every unit" in kept.reason
+    assert "a unit costs 16.00 and brings 8.00, so it loses money on every one" in kept.reason
+    assert kept.quantity == 1
     assert kept.value_low <= kept.value == -80 <= kept.value_high
+
+
+def test_what_sold_in_the_same_season_last_year_is_told_where_it_is_known() -> None:
+    tea = rows("tea", 100, 80, 60).assign(units_last_year=[312.0, 0.0, float("nan")])
+    lines = planned(inputs(tea), terms(slots=3)).lines
+    assert [line.details["units_last_year"] for line in lines] == [312, 0, None]
+    assert "sold 10 units in 13 weeks; 312 in the same season last year;" in lines[0].reason
+    assert "; 0 in the same season last year;" in lines[1].reason
+    assert "last year" not in lines[2].reason
+
+
+def test_a_line_whose_depth_serves_little_of_its_demand_says_so() -> None:
+    rare = {"units": 2.0, "q10": 0.0, "q50": 0.0, "q80": 0.0, "q90": 1.0}
+    lines = planned(inputs(rows("tea", 100, 80).assign(**rare), rows("cups", 300)), terms()).lines
+    assert "one unit serves" not in lines[0].reason
+    assert lines[1].quantity == 1
+    assert (
+        f"one unit serves {lines[1].details['fill_rate']:.0%} of its 2.0, but another would not pay" in lines[1].reason
+    )
+
+
+def test_values_above_what_the_back_test_saw_are_noted() -> None:
+    odd = planned(inputs(rows("tea", 100, 80, 60).assign(units=20.0)), terms()).notes
+    assert any(note.startswith("2 of 2 lines are expected to sell more than lines like them did") for note in odd)
 
 
 def test_substitution_that_was_learned_is_used_and_not_noted_as_assumed() -> None:
     learned = {"buy_probability": 0.5, "dissimilarity": 1.0, "substitution": "fitted"}
-    found = planned(inputs(rows("tea", 100, 80, 60).assign(**learned)), terms())
+    errors = {"buy_probability_se": 0.03, "dissimilarity_se": 0.08}
+    found = planned(inputs(rows("tea", 100, 80, 60).assign(**learned, **errors)), terms())
     assert found.lines[0].details["recapture"] == 0.5
+    off = 1.2816 * (0.03**2 + (0.5 * 0.08) ** 2) ** 0.5
+    assert found.summary["recapture"] == {"north / tea": pytest.approx([0.5, 0.5 - off, 0.5 + off], abs=1e-4)}
+    assert found.lines[0].details["recapture_low"] == pytest.approx(0.5 - off, abs=1e-4)
     assert found.summary["substitution"] == {"fitted": 1}
     assert not any("nobody knows" in note for note in found.notes)
 
@@ -165,6 +198,9 @@ def test_what_a_plan_was_decided_by_is_read_back_as_it_was(tmp_path: Path) -> No
     found, again = saved.load(tmp_path)
     assert again == decided
     assert plan(found, terms(), again) == plan(given, terms(), decided)
+    given.candidates.drop(columns="units_last_year").to_parquet(tmp_path / saved.CANDIDATES)
+    with pytest.raises(NotAvailableError, match="of an earlier version"):
+        saved.load(tmp_path)
     (tmp_path / saved.DECIDED).unlink()
     with pytest.raises(NotAvailableError, match="does not hold what the plan was decided by"):
         saved.load(tmp_path)

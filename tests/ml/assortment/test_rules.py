@@ -38,6 +38,7 @@ most_changed: 0.3
         ("quotas: [{attribute: colour, value: red, at_least: 1}]", r"quotas\.0\.attribute: Input should be 'brand'"),
         ("quotas: [{attribute: brand, value: red}]", "says neither at_least nor at_most"),
         ("quotas: [{attribute: brand, value: red, at_least: 3, at_most: 2}]", "at_most 2 is below at_least 3"),
+        ("quotas: [{attribute: price_band, value: dear, at_least: 1}]", "a price_band is one of low, middle, high"),
         ("variants: [[alone]]", r"variants\.0"),
         ("core: [", "are no YAML"),
     ],
