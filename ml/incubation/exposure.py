@@ -10,7 +10,7 @@ et al. 2012, "PAC subset selection", sec. 3). A product that a draw names with p
 probability 2 p (1 - p). To **earn**, a product is shown as often as a draw names it (Thompson 1933).
 
 Whatever the shares, they are turned into whole impressions by systematic sampling (Madow 1949, "On the theory of
-systematic sampling II"): the expected impressions of a product in a place are its share of the budget exactly. That
+systematic sampling II"): the expected impressions of a product on a surface are its share of the budget exactly. That
 share is the propensity that is logged.
 """
 
@@ -39,24 +39,24 @@ _PARTS = 2**30
 
 
 @dataclass(frozen=True)
-class Cells:
-    """Where a product may be shown: (channel, region) [cell], and how the impressions of each category are shared over
-    them, [category, cell], each row summing to 1."""
+class Surfaces:
+    """Where a product may be shown, (channel, region) [surface], and how the impressions of each category are shared
+    over them, [category, surface], each row summing to 1."""
 
     names: tuple[tuple[str, str], ...]
     shares: pd.DataFrame
 
     @classmethod
-    def everywhere(cls, launches: pd.DataFrame) -> "Cells":
-        """One cell "all", "all": where nobody counts impressions."""
+    def everywhere(cls, launches: pd.DataFrame) -> "Surfaces":
+        """One surface "all", "all": where nobody counts impressions."""
         return cls((("all", "all"),), pd.DataFrame({0: 1.0}, index=sorted(set(launches["category"]))))
 
 
 @dataclass(frozen=True)
 class Exposure:
-    """Tomorrow's `impressions` and `propensity` [launch, cell], and what `binding` limits each launch [launch].
+    """Tomorrow's `impressions` and `propensity` [launch, surface], and what `binding` limits each launch [launch].
 
-    A propensity is the chance that an impression of the plan goes to this product in this place; all of them sum to 1
+    A propensity is the chance that an impression of the plan goes to this product on this surface; all of them sum to 1
     where anything is handed out. It is 0 for launches that are out of play (graduated, retired, frozen) and at least
     `floor` for every launch that a cap leaves anything at all. `notes` are what whoever approves the plan should know.
     """
@@ -68,7 +68,9 @@ class Exposure:
     notes: tuple[str, ...]
 
 
-def expose(launches: pd.DataFrame, rates: Rates, cells: Cells, budget: int, policy: Policy, seed: int) -> Exposure:
+def expose(
+    launches: pd.DataFrame, rates: Rates, surfaces: Surfaces, budget: int, policy: Policy, seed: int
+) -> Exposure:
     """Shares `budget` impressions among the launches in play. `launches` are scores with their `stage`, one row each.
 
     Seeds have floors: what their merchant's tier is guaranteed, else an even share of `seed_share` of the budget, at
@@ -79,7 +81,7 @@ def expose(launches: pd.DataFrame, rates: Rates, cells: Cells, budget: int, poli
     launches = launches.reset_index(drop=True)
     playing = np.flatnonzero(launches["stage"].isin(PLAYING).to_numpy())
     binding = np.full(len(launches), STAGE, dtype=object)
-    impressions = np.zeros((len(launches), len(cells.names)), dtype=np.int64)
+    impressions = np.zeros((len(launches), len(surfaces.names)), dtype=np.int64)
     propensity = np.zeros(impressions.shape)
     if not len(playing) or not budget:
         binding[playing] = BUDGET
@@ -95,7 +97,7 @@ def expose(launches: pd.DataFrame, rates: Rates, cells: Cells, budget: int, poli
     floors, kinds, told = _floors(rows, budget, policy, caps)
     wanted = propensities(rows, rates.of(place), policy, rng)
     given, held_by = _fill(floors, wanted, caps, float(budget))
-    spread = given[:, None] * cells.shares.loc[rows["category"]].to_numpy()
+    spread = given[:, None] * surfaces.shares.loc[rows["category"]].to_numpy()
     whole = _whole(spread, rng)
     impressions[place] = whole
     propensity[place] = spread / max(spread.sum(), _LITTLE)
@@ -248,10 +250,10 @@ def _fill(floors: Floats, weights: Floats, caps: list[_Cap], budget: float) -> t
 
 
 def _whole(spread: Floats, rng: np.random.Generator) -> Ints:
-    """Whole impressions [launch, cell] whose expectation is `spread` exactly.
+    """Whole impressions [launch, surface] whose expectation is `spread` exactly.
 
-    One uniform number shifts the steps of the running sum, so that every run of neighbours (a product over its cells, a
-    category) gets its sum rounded down or up, and the caps on them hold.
+    One uniform number shifts the steps of the running sum, so that every run of neighbours (a product over its
+    surfaces, a category) gets its sum rounded down or up, and the caps on them hold.
     """
     # In whole numbers, because running sums of floats have errors, and a cap of 500 would one day become 501.
     parts = np.floor(spread.ravel() * _PARTS).astype(np.int64)

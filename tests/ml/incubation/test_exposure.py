@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from coldframe.errors import ConfigurationError
 from ml.incubation.belief import rates
-from ml.incubation.exposure import Cells, Exposure, expose, propensities
+from ml.incubation.exposure import Exposure, Surfaces, expose, propensities
 from ml.incubation.policy import Policy
 from tests.ml.incubation.scores import by_exposure, by_units, frame
 
@@ -19,9 +19,9 @@ OPEN = Policy(draws=200, product_cap=1, merchant_cap=1, category_cap=1, seed_sha
 
 
 def exposed(
-    launches: pd.DataFrame, budget: int, policy: Policy = QUICK, cells: Cells | None = None, seed: int = 1
+    launches: pd.DataFrame, budget: int, policy: Policy = QUICK, surfaces: Surfaces | None = None, seed: int = 1
 ) -> Exposure:
-    return expose(launches, rates(launches), cells or Cells.everywhere(launches), budget, policy, seed)
+    return expose(launches, rates(launches), surfaces or Surfaces.everywhere(launches), budget, policy, seed)
 
 
 def launched(count: int, stages: str = "si", merchants: int = 6, categories: int = 3) -> pd.DataFrame:
@@ -42,9 +42,11 @@ def launched(count: int, stages: str = "si", merchants: int = 6, categories: int
     return frame(*rows)
 
 
-def two_by_two(launches: pd.DataFrame) -> Cells:
+def two_by_two(launches: pd.DataFrame) -> Surfaces:
     names = tuple((channel, region) for channel in ("app", "web") for region in ("north", "south"))
-    return Cells(names, pd.DataFrame([[0.4, 0.3, 0.2, 0.1]], index=sorted(set(launches["category"])), columns=range(4)))
+    return Surfaces(
+        names, pd.DataFrame([[0.4, 0.3, 0.2, 0.1]], index=sorted(set(launches["category"])), columns=range(4))
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -78,10 +80,10 @@ def test_what_no_cap_holds_is_handed_out_to_the_last_impression() -> None:
 
 def test_expected_impressions_are_the_propensities_share_of_what_is_handed_out() -> None:
     launches = launched(30)
-    cells = two_by_two(launches)
+    surfaces = two_by_two(launches)
     total, expected = np.zeros((30, 4)), np.zeros((30, 4))
     for seed in range(200):
-        found = exposed(launches, 60, Policy(draws=20, explore=1, seed_share=0), cells, seed)
+        found = exposed(launches, 60, Policy(draws=20, explore=1, seed_share=0), surfaces, seed)
         total += found.impressions
         expected += 60 * found.propensity
     assert np.abs(total - expected).max() / 200 < 0.15
@@ -90,7 +92,7 @@ def test_expected_impressions_are_the_propensities_share_of_what_is_handed_out()
 
 def test_every_launch_in_play_has_a_propensity_and_nobody_else_has() -> None:
     launches = launched(25, "sigrf")
-    found = exposed(launches, 1000, cells=two_by_two(launches))
+    found = exposed(launches, 1000, surfaces=two_by_two(launches))
     in_play = launches["stage"].isin(["seed", "incubate"]).to_numpy()
     assert (found.propensity[in_play] > 0).all()
     assert (found.propensity[~in_play] == 0).all()
@@ -225,10 +227,10 @@ def test_the_same_day_gives_the_same_exposure_and_order_does_not_matter() -> Non
     assert (one.impressions != exposed(launches, 999, seed=2).impressions).any()
 
 
-def test_a_category_is_shown_where_its_cells_say() -> None:
+def test_a_category_is_shown_where_its_surfaces_say() -> None:
     launches = launched(40, "i")
-    by_cell = exposed(launches, 10_000, cells=two_by_two(launches)).impressions.sum(axis=0)
-    assert np.abs(by_cell - [4000, 3000, 2000, 1000]).max() < 20
+    by_surface = exposed(launches, 10_000, surfaces=two_by_two(launches)).impressions.sum(axis=0)
+    assert np.abs(by_surface - [4000, 3000, 2000, 1000]).max() < 20
 
 
 def test_without_launches_nothing_is_handed_out() -> None:
