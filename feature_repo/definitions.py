@@ -1,6 +1,6 @@
 """What can be looked up: Feast's entities, wide views and services over the feature tables of one snapshot.
 
-One view an entity and one row a week: reading many narrow views costs a round trip each. The features themselves are
+One wide view an entity and rhythm: reading many narrow views costs a round trip each. The features themselves are
 the columns of the published tables, whose contract dbt enforces, so a new feature is a column there and nothing here.
 When a definition is wrong, a model learns from one thing and is served another.
 """
@@ -18,7 +18,7 @@ from coldframe.snapshots import Snapshot
 
 EVENT = "event_timestamp"
 CREATED = "created_timestamp"
-# Rows come weekly. After a late correction the latest rows are unknown to earlier weeks, which then see an older row:
+# Most rows come weekly. After a late correction the latest are unknown to earlier weeks, which then see an older row:
 # four weeks old still tells something, older ones would pass for fresh.
 TTL = timedelta(weeks=4)
 TYPES: dict[str, PrimitiveFeastType] = {"int64": Int64, "double": Float64, "string": String, "bool": Bool}
@@ -33,17 +33,30 @@ class View:
     entity: str
     key: str
     description: str
+    ttl: timedelta = TTL
+    online: bool = True
 
 
 VIEWS = (
     View("product_week", "ftr_product_week", "product", "product_id", "A product at the end of a complete week."),
     View("merchant_week", "ftr_merchant_week", "merchant", "merchant_id", "A merchant at the end of a complete week."),
     View("customer_week", "ftr_customer_week", "customer", "customer_id", "A customer at the end of a complete week."),
+    # A row for each day on which something happened holds until the next. What is online of a launch are its score and
+    # its stage, which incubation puts there.
+    View(
+        "launch_day",
+        "ftr_launch_day",
+        "product",
+        "product_id",
+        "A launch at the end of a day.",
+        ttl=timedelta(weeks=28),
+        online=False,
+    ),
     View("region_week", "ftr_region_week", "region", "region", "A region at the end of a complete week."),
 )
 # A model names its service, so that it keeps its features when a later version of the service adds some. Both ask for
 # the product alone: who fetches a product online need not know its merchant.
-SERVICES = {"growth_v1": ("product_week",), "serving_v1": ("product_week",)}
+SERVICES = {"growth_v2": ("launch_day",), "serving_v1": ("product_week",)}
 
 
 def definitions(snapshot: Snapshot) -> list[FeastObject]:
@@ -69,7 +82,8 @@ def _view(view: View, entity: Entity, snapshot: Snapshot) -> FeatureView:
         name=view.name,
         description=view.description,
         entities=[entity],
-        ttl=TTL,
+        ttl=view.ttl,
+        online=view.online,
         schema=[Field(name=f.name, dtype=TYPES[str(f.type)]) for f in schema if f.name not in (EVENT, CREATED)],
         source=FileSource(
             name=view.table,

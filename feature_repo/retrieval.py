@@ -27,8 +27,8 @@ def training_frame(
 
     `entity_df` has the entity keys and `event_timestamp` (UTC; naive counts as UTC); other columns pass through.
     Features come from `snapshot` (the current one if None). An entity without a row known at that moment, or with
-    none younger than four weeks, has empty features. Raises ConfigurationError for an unknown service, a missing key
-    or a column name that is taken, NotAvailableError before the first snapshot.
+    none younger than its view allows, has empty features. Raises ConfigurationError for an unknown service, a missing
+    key or a column name that is taken, NotAvailableError before the first snapshot.
     """
     if service not in SERVICES:
         raise ConfigurationError(f"There is no feature service {service!r}. Known: {', '.join(SERVICES)}.")

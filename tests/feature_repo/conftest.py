@@ -24,6 +24,7 @@ KEYS = {
     "ftr_merchant_week": "merchant_id",
     "ftr_customer_week": "customer_id",
     "ftr_region_week": "region",
+    "ftr_launch_day": "product_id",
 }
 
 

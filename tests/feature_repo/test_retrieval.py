@@ -12,7 +12,7 @@ from coldframe.run import find_service
 from feature_repo.definitions import SERVICES, TTL
 from feature_repo.retrieval import training_frame
 
-SERVICE = "growth_v1"
+SERVICE = "serving_v1"
 
 
 def entities(*pairs: tuple[str | None, pd.Timestamp]) -> pd.DataFrame:
@@ -137,9 +137,9 @@ def test_training_needs_neither_an_online_store_nor_leaves_one(features: Any) ->
 
 
 def test_an_unknown_service_is_named_with_those_there_are(features: Any) -> None:
-    with pytest.raises(ConfigurationError, match=r"no feature service 'growth'.*growth_v1, serving_v1"):
+    with pytest.raises(ConfigurationError, match=r"no feature service 'growth'.*growth_v2, serving_v1"):
         training_frame(features.workspace, entities(("a", features.end)), "growth")
-    assert set(SERVICES) == {"growth_v1", "serving_v1"}
+    assert set(SERVICES) == {"growth_v2", "serving_v1"}
 
 
 def test_a_missing_key_and_a_taken_column_are_named(features: Any) -> None:
