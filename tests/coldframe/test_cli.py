@@ -220,6 +220,7 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "force": True,
     }
     assert set(given) == set(Request.model_fields)
+    (tmp_path / "rules.yaml").write_text("core: 1")
     arguments: list[str] = []
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
