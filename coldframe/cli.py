@@ -22,6 +22,7 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 from rich.console import Console
+from rich.markup import escape
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
@@ -179,25 +180,42 @@ def _source_path(source: str, settings: Settings) -> Path | None:
 # Steps
 
 
+class _Within(logging.Handler):
+    """What a step says of itself while it runs: beside the spinner, or as a line where there is none."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+        self.spinner: Status | None = None
+        self.doing = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno > logging.INFO:
+            self.console.print(Text(f"  ! {record.getMessage()}", style="yellow"), soft_wrap=True)
+        elif self.spinner is not None:
+            self.spinner.update(f"{self.doing}: {escape(record.getMessage())}")
+        else:
+            self.console.print(Text(f"    … {record.getMessage()}", style="dim"), soft_wrap=True)
+
+
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
     """Tells of each step: a spinner while it runs (on a terminal), then its name, seconds, summary and warnings."""
-    spinner: Status | None = None
+    within, rooms = _Within(console), logging.getLogger("ml")
 
     def stop() -> None:
-        nonlocal spinner
-        if spinner is not None:
-            spinner.stop()
-            spinner = None
+        if within.spinner is not None:
+            within.spinner.stop()
+            within.spinner = None
 
     def tell(progress: Progress) -> None:
-        nonlocal spinner
         stop()
         name = f"{progress.step:<13}"
         if progress.result is None or progress.seconds is None:
             if console.is_terminal:
-                spinner = console.status(f"{name} ({progress.number} of {progress.total})")
-                spinner.start()
+                within.doing = f"{name} ({progress.number} of {progress.total})"
+                within.spinner = console.status(within.doing)
+                within.spinner.start()
             return
         result = progress.result
         reused = " (re-used)" if result.reused else ""
@@ -208,10 +226,17 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
         for label, where in result.links.items():
             console.print(Text(f"    {label}: {where}", style="dim"), soft_wrap=True)
 
+    level = rooms.level
+    rooms.addHandler(within)
+    rooms.setLevel(logging.INFO)
+    rooms.propagate = False
     try:
         yield tell
     finally:
         stop()
+        rooms.removeHandler(within)
+        rooms.setLevel(level)
+        rooms.propagate = True
 
 
 def _run_steps(steps: tuple[str, ...], request: Request) -> list[Plan]:

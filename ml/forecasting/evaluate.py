@@ -4,6 +4,7 @@ Everything chosen downstream (models, depth, promotion) rests on this back-test;
 of the project look better than it is, so a model only ever receives a panel cut at the cutoff.
 """
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from ml.forecasting.data import Floats, Ints, Panel
 from ml.forecasting.decide import RouteRules, route
 from ml.forecasting.models.boosting import scale
 
+log = logging.getLogger(__name__)
 QUANTILES = (0.1, 0.5, 0.8, 0.9)
 LEAST_WEEKS = 12
 """Complete weeks below which no origin leaves both something to learn from and something to score."""
@@ -67,6 +69,7 @@ def backtest(panel: Panel, origins: Windows, rules: RouteRules) -> tuple[pd.Data
     base = models.benchmark(min(origins.cutoffs))
     order = _stable_order(panel)
     for cutoff in origins.cutoffs:
+        log.info("back-test of %s as of the week of %s", panel.level, panel.weeks[cutoff - 1].date())
         history = panel.until(cutoff)
         routes = route(history, rules)
         wanted: dict[str, list[Ints]] = {}

@@ -3,6 +3,7 @@
 Everything here is a function of its arguments; steps.py does the reading, releasing and promoting.
 """
 
+import logging
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from ml.forecasting.data import Floats, Ints, Level, Panel
 from ml.forecasting.decide import Choice, ChoiceRules, RouteRules, choose, route
 from ml.forecasting.models.boosting import scale
 
+log = logging.getLogger(__name__)
 Mask = NDArray[np.bool_]
 QUANTILE_NAMES = ("q10", "q50", "q80", "q90")
 DIGITS = 6
@@ -96,6 +98,7 @@ def learn(panels: dict[Level, Panel], plan: Plan, catalogue: pd.DataFrame | None
 
 
 def _learn_season(panels: dict[Level, Panel], level: _Level, catalogue: pd.DataFrame, plan: Plan) -> season.Season:
+    log.info("sharing the season out to %d lines of products", len(panels["product_region"].units))
     categories = panels["category_region"]
     tested = [
         season.Course(cutoff, _course(level.tested[level.tested["cutoff"] == cutoff], len(categories.units)))
@@ -164,6 +167,7 @@ def _learn_level(panel: Panel, plan: Plan) -> _Level:
     chosen = rows[_is_chosen(rows, choices)].reset_index(drop=True)
     quantiles = _honest_quantiles(rows)
 
+    log.info("forecasting %d series of %s", len(panel.units), panel.level)
     forecasts, routed, capped = _forecasts(panel, plan, choices)
     table = _accuracy_table(rows, scored, quantiles, benchmark)
     metrics = _metrics(panel.level, rows, chosen, choices, quantiles, benchmark)

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,6 +80,24 @@ def test_each_command_runs_its_steps_in_order_and_tells_of_each(command: str, as
         assert f"{step} [is] done" in result.output
     assert result.output.count("! mind the gap") == len(steps)
     assert "docs: file.html" in result.output
+
+
+def test_a_long_step_tells_what_it_is_at_while_it_runs(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installation()
+
+    def step(_: Request) -> StepResult:
+        log = logging.getLogger("ml.some.room")
+        log.info("back-test %d of %d [of all]", 1, 3)
+        log.debug("not told")
+        log.warning("look here")
+        return StepResult(step="growth", summary="done")
+
+    monkeypatch.setattr(execution, "find_step", lambda _: step)
+    lines = run("train", "growth", "--as-of", "2017-09-30").output.splitlines()
+    assert lines[lines.index("    … back-test 1 of 3 [of all]") + 1] == "  ! look here"
+    assert "not told" not in "".join(lines)
 
 
 def test_the_commands_together_cover_every_step() -> None:

@@ -3,6 +3,7 @@
 Everything here is scored on rolling origins: a model gets the panel cut at the origin and nothing else.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from ml.forecasting.daily.methods import METHODS
 from ml.forecasting.daily.panel import DailyPanel
 
 Floats = NDArray[Any]
+log = logging.getLogger(__name__)
 
 ORIGINS = 3
 NODE_ORIGINS = 8
@@ -78,7 +80,10 @@ def backtest(panel: DailyPanel, horizon: int) -> list[Tested]:
     whole = cutoffs(days, horizon)
     more = [origin for origin in cutoffs(days, horizon, NODE_ORIGINS) if origin < whole[0] and 2 * origin >= days]
     tested = []
-    for cutoff in (*more, *whole):
+    for number, cutoff in enumerate((*more, *whole), 1):
+        seen = "every series" if cutoff in whole else "nodes"
+        day = panel.days[cutoff - 1].date()
+        log.info("back-test %d of %d: %s as of %s", number, len(more) + len(whole), seen, day)
         history = panel.until(cutoff)
         views = engine.look(history, horizon) if cutoff in whole else None
         of_nodes = engine.look_at_nodes(history, horizon) if views is None else views.of_nodes

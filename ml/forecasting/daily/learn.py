@@ -4,6 +4,7 @@ Training back-tests every method, chooses one, and makes intervals of its errors
 a method chosen before, which takes a fifth of the time.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ from ml.forecasting.daily.methods import METHODS, available, choose
 from ml.forecasting.daily.panel import DailyPanel
 from ml.registry import Release
 
+log = logging.getLogger(__name__)
 DIGITS, QUANTILE_DIGITS = 6, 3
 BENCHMARK = "seasonal_naive"
 EXPECTED_ABOVE = (0.05, 0.15)
@@ -81,12 +83,14 @@ def train(panel: DailyPanel, horizon: int, standing: pd.DataFrame | None = None)
     it. Raises BadInputError for a history too short for that.
     """
     tested = evaluate.backtest(panel, horizon)
+    log.info("comparing methods on %d origins", len(tested))
     accuracy = _accuracy(panel, tested, horizon)
     name, reason = choose(accuracy)
     tests: list[pa.Table] = []
     held: list[dict[str, Any]] = []
     made: dict[tuple[str, str], Intervals] = {}
     for level in panel.hierarchy.levels:
+        log.info("intervals of %s", level)
         found = evaluate.pairs(panel, tested, level, name)
         for frequency in FREQUENCIES:
             if frequency == "W" and horizon < 7:
@@ -123,6 +127,7 @@ def refresh(panel: DailyPanel, horizon: int, method: Method, standing: pd.DataFr
 
     Raises BadInputError for a history too short.
     """
+    log.info("forecasting %d series %d days ahead by %s", len(panel.units), horizon, method.name)
     views = engine.look(panel, horizon)
     final = engine.combine(views, panel, METHODS[method.name], _standing(panel, horizon, standing))
     tables = []

@@ -1,4 +1,4 @@
-"""What may be learned from: unbroken weeks, complete but for the first. Anything else is refused with table, series and count."""
+"""What may be learned from: unbroken weeks, whole but for the first. Others are refused with table, series, count."""
 
 from collections.abc import Callable
 from datetime import date

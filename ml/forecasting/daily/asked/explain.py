@@ -89,19 +89,26 @@ class Taken:
 @dataclass(frozen=True)
 class Explained:
     """What is known of one node. `sold` and `sold_around` are units by day, of the node and of the node its parts are
-    of (`parts_of`); `forecast` has date, mean, q10, q90; `parts` are by model; `events` has date and event; `prices`
-    valid_from and price, None where the node has no single price.
+    of (`parts_of`); `out` is the share of the node's series that were out of stock by day, as far as any was;
+    `forecast` has date, mean, q10, q90; `parts` are by model; `events` has date and event; `prices` valid_from and
+    price, None where the node has no single price.
     """
 
     name: str
     as_of: date
     sold: "pd.Series[float]"
+    out: "pd.Series[float]"
     forecast: pd.DataFrame
     events: pd.DataFrame
     prices: pd.DataFrame | None
     parts_of: str
     parts: Mapping[str, Taken]
     sold_around: "pd.Series[float]"
+
+    @property
+    def out_of(self) -> str:
+        """What `out` is called: a product in a region is out of stock or not, of others a part is."""
+        return "out of stock" if self.out.max() == 1 else "share of series out of stock"
 
     @property
     def of_node(self) -> str:
@@ -159,7 +166,7 @@ class Facts:
         self.connection, self.release = connection, release
         self.forecasts = release.file("forecasts")
         snapshot = _snapshot(space, release)
-        for table in ("fct_product_day", "dim_product", "dim_region", "dim_price", "dim_calendar"):
+        for table in ("fct_product_day", "fct_stock_out", "dim_product", "dim_region", "dim_price", "dim_calendar"):
             connection.execute(f"create view {table} as from '{snapshot.glob(table)}'")
         connection.execute(
             f"""
@@ -200,6 +207,7 @@ class Facts:
             name=called(keys),
             as_of=self.release.as_of,
             sold=self._sold(keys),
+            out=self._out(keys, len(members)),
             forecast=forecast,
             events=self._events(members["region"].unique().tolist()),
             prices=self._prices(*members.iloc[0][["product_id", "region"]]) if len(members) == 1 else None,
@@ -223,6 +231,24 @@ class Facts:
         if sold.empty:
             return sold
         return sold.reindex(pd.date_range(sold.index[0], as_of, freq="D"), fill_value=0.0)
+
+    def _out(self, keys: Mapping[str, str], series: int) -> "pd.Series[float]":
+        """Of a series never seen in stock nobody keeps the stock, as in panel.py."""
+        rows = self.connection.execute(
+            f"""
+            with kept as (
+                select product_id, region, date, min(date) over line as since, count(*) over line as days
+                from fct_stock_out join members using (product_id, region)
+                where {where(keys)} and date <= ? window line as (partition by product_id, region)
+            ),
+            began as (select product_id, region, min(date) as first_day from fct_product_day group by all)
+            select date::timestamp as date, count(*)::double as lines from kept join began using (product_id, region)
+            where first_day < since or days < ?::date - since + 1 group by 1 order by 1
+            """,
+            [*keys.values(), self.release.as_of, self.release.as_of],
+        ).df()
+        out: pd.Series[float] = rows.set_index("date")["lines"] / series
+        return out
 
     def _events(self, regions: list[str]) -> pd.DataFrame:
         """Days and names of events in one of the regions, from the first day shown on."""
@@ -294,7 +320,7 @@ def where(keys: Mapping[str, str], sign: str = "?") -> str:
 def reading(told: Explained) -> list[str]:
     """What the picture shows, in sentences: the level beside a year ago, trend, week, events ahead, and how far the
     parts are from the forecast."""
-    parts, words = told.parts[ADDITIVE], _levels(told)
+    parts, words = told.parts[ADDITIVE], [*_levels(told), *_stock_outs(told)]
     trend = parts.values.loc[parts.values.index > pd.Timestamp(told.as_of), TREND]
     if len(trend) > 1 and trend.min() > 0:
         months = (len(trend) - 1) / MONTH
@@ -316,6 +342,17 @@ def reading(told: Explained) -> list[str]:
             f"{alone:,.0f} units, {alone / forecast - 1:+.1%} beside the forecast."
         )
     return words
+
+
+def _stock_outs(told: Explained) -> list[str]:
+    out = told.out[told.out.index > pd.Timestamp(told.as_of) - pd.Timedelta(days=pictures.SHOWN_DAYS)]
+    if out.empty:
+        return []
+    of_mean = f"; on the mean of these days {out.mean():.0%} of its series were" if out.max() < 1 else ""
+    return [
+        f"Stock had run out on {len(out)} of the last {pictures.SHOWN_DAYS} days{of_mean}. What was wanted then is "
+        "estimated, and the forecast is of that, not of what was sold."
+    ]
 
 
 def _levels(told: Explained) -> list[str]:

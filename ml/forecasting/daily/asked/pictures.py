@@ -97,6 +97,13 @@ def _draw_forecast(axes: Any, told: "Explained") -> None:
     ahead, begin = told.forecast, pd.Timestamp(told.as_of) - pd.Timedelta(days=SHOWN_DAYS)
     sold = told.sold[told.sold.index > begin]
     axes.plot(sold.index, sold, color=INK, linewidth=1, label="sold")
+    out = told.out[told.out.index > begin]
+    if len(out):
+        by_day = out.reindex(pd.date_range(begin, pd.Timestamp(told.as_of), freq="D"), fill_value=0.0)
+        across = axes.get_xaxis_transform()
+        axes.fill_between(
+            by_day.index, 0, by_day, step="mid", transform=across, color=GREY, alpha=0.4, linewidth=0, label=told.out_of
+        )
     axes.fill_between(
         ahead["date"], ahead["q10"], ahead["q90"], color=BLUE, alpha=0.2, linewidth=0, label="80 % interval"
     )
@@ -125,7 +132,7 @@ def _draw_forecast(axes: Any, told: "Explained") -> None:
             fontsize=7,
             color=ORANGE,
         )
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.13), ncols=3, frameon=False, fontsize=8)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.13), ncols=4, frameon=False, fontsize=8)
     _plain(axes, "")
     axes.set_ylabel("units a day", fontsize=8)
     axes.yaxis.set_major_formatter("{x:,.0f}")

@@ -88,6 +88,22 @@ def test_a_product_is_explained_by_itself_and_by_the_parts_of_the_node_it_belong
     assert imread(tmp_path / "p.png").shape[0] > imread(tmp_path / "t.png").shape[0]
 
 
+def test_days_out_of_stock_are_told_and_a_series_nobody_ever_saw_in_stock_has_none(
+    corner: Workspace, tmp_path: Path
+) -> None:
+    lately = [AS_OF - timedelta(days=day) for day in range(9)]
+    rows = [(day, "p03", "north") for day in lately]
+    # Its sales begin after the first day it was out, and it was so ever since.
+    rows += [(FIRST - timedelta(days=1) + timedelta(days=day), "p05", "south") for day in range(DAYS + 1)]
+    stock_outs = pd.DataFrame(rows, columns=["date", "product_id", "region"])
+    stock_outs.to_parquet(corner.current / "fct_stock_out" / "all.parquet")
+    told = " ".join(explain(None, AS_OF, "item_region", "p03,north", tmp_path / "p.png")["words"])
+    assert "Stock had run out on 9 of the last 112 days. What was wanted then is estimated" in told
+    of_shop = " ".join(explain(None, AS_OF, "total", None, None)["words"])
+    assert "Stock had run out on 9 of the last 112 days; on the mean of these days 8% of its series were." in of_shop
+    assert "Stock" not in " ".join(explain(None, AS_OF, "item_region", "p05,south", None)["words"])
+
+
 def test_a_node_of_which_nothing_but_a_trend_is_known_is_explained_all_the_same(
     corner: Workspace, waves: DailyPanel, parts: pa.Table, tmp_path: Path
 ) -> None:
