@@ -86,7 +86,7 @@ class _Facts:
     """What the rules ask of each launch [launch], and the sentences that tell of it."""
 
     def __init__(self, launches: pd.DataFrame, rates: Rates, policy: Policy, brushed: npt.NDArray[np.object_]) -> None:
-        self.policy, self.rates, self.brushed = policy, rates, brushed
+        self.policy, self.rates, self.brushed, self.rate = policy, rates, brushed, rates.mean
         self.measured = with_exposure(launches)
         self.weeks = launches["age_weeks"].to_numpy(dtype=int)
         self.low, self.chance, self.high = (
@@ -143,14 +143,14 @@ class _Facts:
 
     def is_no_use(self, i: int) -> str:
         return (
-            f"after {self.shown[i]:,.0f} impressions its {_per_thousand(self.rates.mean[i])} is below the top tenth's "
+            f"after {self.shown[i]:,.0f} impressions its {_per_thousand(self.rate[i])} is below the top tenth's "
             f"({_per_thousand(self.rates.line[i])}), and another {self.policy.look:,} would not change that"
         )
 
     def was_pushed(self, i: int) -> str:
         return (
             f"it sold {self.gmv[i]:,.0f} because it was shown {self.shown[i]:,.0f} times: its "
-            f"{_per_thousand(self.rates.mean[i])} is among its category's top tenth "
+            f"{_per_thousand(self.rate[i])} is among its category's top tenth "
             f"({_per_thousand(self.rates.line[i])}) with chance {self.pull[i]:.0%} only"
         )
 
@@ -176,7 +176,7 @@ class _Facts:
     def _rate(self, i: int) -> str:
         if not self.measured[i]:
             return ""
-        rate = _per_thousand(self.rates.mean[i])
+        rate = _per_thousand(self.rate[i])
         return f"; its {rate} is among its category's top tenth with chance {self.pull[i]:.0%}"
 
     def to_graduate(self) -> npt.NDArray[np.object_]:
