@@ -529,5 +529,34 @@ PLAN_LINES = Table(
         Column("value_high", Type.RATIO, "Upper bound of that."),
     ),
 )
-OWN: tuple[Table, ...] = (PLAN_LINES,)
+EXPOSURE_LINES = Table(
+    name="exposure_lines",
+    kind=Kind.EVENTS,
+    day="date",
+    description=(
+        "Exposure that published incubation plans gave to new products, one row a day, product and place it is shown "
+        "in. Of two plans for one day, the later published."
+    ),
+    key=("date", "product_id", "channel", "region"),
+    columns=(
+        _id("plan_id", "Plan in the ledger."),
+        Column("as_of", Type.DATE, "Last day the plan knew of."),
+        Column("date", Type.DATE, "Day it was for."),
+        _id("product_id", "New product.", references="products.product_id"),
+        Column("channel", Type.TEXT, "Where it was to be shown; 'all' where the plan does not say."),
+        Column("region", Type.TEXT, "Region of the viewers; 'all' where the plan does not say."),
+        Column("stage", Type.TEXT, "Stage of the product: seed, incubate, graduate, retire …"),
+        _count("impressions", "Times it was to be shown."),
+        Column(
+            "propensity",
+            Type.RATIO,
+            "Chance that an impression of the plan went to this product in this place.",
+            minimum=0,
+            maximum=1,
+        ),
+        Column("chance", Type.RATIO, "Chance of a blockbuster the plan believed in.", minimum=0, maximum=1),
+        Column("share", Type.RATIO, "Share of the day's budget the product got, over all places.", minimum=0),
+    ),
+)
+OWN: tuple[Table, ...] = (PLAN_LINES, EXPOSURE_LINES)
 """What Coldframe lands itself (landing.plans); no source delivers it."""

@@ -108,6 +108,8 @@ def _write_by_the_way(place: Workspace, day: date) -> None:
     seen = pd.DataFrame({"date": day, "product_id": ["p00", "p02"], "region": "north", "channel": "shop"})
     traffic = seen.assign(content_id="", impressions=[100, 40], clicks=[9, 3], carts=[2, 0])
     write(place, "traffic", day, traffic)
+    given = seen.assign(plan_id=f"plan {day}", as_of=day - timedelta(days=1), stage="seed", propensity=0.5)
+    write(place, "exposure_lines", day, given.assign(impressions=[50, 40], chance=0.1, share=0.5))
     write(place, "inventory", day, seen.assign(on_hand=[0, 7]))
     looked = {"date": [day], "region": "north", "category": "tea", "channel": "shop", "visits": 50, "buys": 3}
     write(place, "visits", day, pd.DataFrame(looked))

@@ -79,11 +79,52 @@ def test_of_two_plans_of_one_day_for_one_season_the_one_published_last_counts(pu
     assert {row["plan_id"] for row in shop.rows("plan_lines", JULY)} == {second}
 
 
-def test_drafts_and_plans_for_one_day_are_no_facts(publish: Publish, shop: Any) -> None:
+def test_drafts_are_no_facts(publish: Publish, shop: Any) -> None:
     Ledger.open().save_plan(DRAFT)
     land_plans("files")
-    publish(kind="incubation")
     assert not (shop.workspace.landed / "plan_lines").exists()
+
+
+SHOWN = replace(
+    LINE,
+    region="all",
+    action="seed",
+    quantity=0.3,
+    value=0.25,
+    value_low=0.1,
+    value_high=0.5,
+    details={
+        "impressions": 30,
+        "propensity": 0.3,
+        "surfaces": [
+            {"channel": "live", "region": "north", "impressions": 20, "propensity": 0.2},
+            {"channel": "search", "region": "south", "impressions": 10, "propensity": 0.1},
+        ],
+    },
+)
+LET_GO = replace(SHOWN, product_id="p2", action="retire", quantity=0, details={"impressions": 0, "propensity": 0.0})
+TOMORROW = {"kind": "incubation", "season": str(AFTER_JUNE), "valid_until": AFTER_JUNE, "lines": (SHOWN, LET_GO)}
+
+
+def test_a_published_incubation_plan_is_the_log_of_its_day(publish: Publish, shop: Any) -> None:
+    plan_id = publish(**TOMORROW)
+    assert shop.rows("exposure_lines", JUNE) == []
+    live, search, let_go = shop.rows("exposure_lines", AFTER_JUNE)
+    assert (live["plan_id"], live["date"], live["as_of"], live["stage"]) == (plan_id, AFTER_JUNE, JUNE, "seed")
+    assert (live["channel"], live["region"], live["impressions"], live["propensity"]) == ("live", "north", 20, 0.2)
+    assert (search["impressions"], search["share"]) == (10, 0.3)
+    assert (let_go["stage"], let_go["channel"], let_go["impressions"]) == ("retire", "all", 0)
+    assert not (shop.workspace.landed / "plan_lines").exists()
+
+
+def test_of_two_plans_for_one_day_the_one_published_last_was_shown(publish: Publish, shop: Any) -> None:
+    publish(**TOMORROW)
+    second = publish(**TOMORROW | {"lines": (LET_GO,)})
+    assert [row["plan_id"] for row in shop.rows("exposure_lines", AFTER_JUNE)] == [second]
+    [file] = (shop.workspace.landed / "exposure_lines").glob("day=*/*.parquet")
+    stamp = file.stat().st_mtime_ns
+    land_plans("files")
+    assert file.stat().st_mtime_ns == stamp
 
 
 def test_landing_makes_up_for_a_publication_that_was_not_landed_and_changes_nothing_else(
