@@ -491,6 +491,8 @@ def _export(ledger: Ledger, chosen: tuple[Plan, ...], output: Format) -> None:
 def _settle(plan_id: str, status: str, by: str, why: str) -> None:
     plan = Ledger.open().change_status(plan_id, status, by=by, why=why)
     open_console().print(f"Plan {plan.plan_id} ({plan.kind}, {plan.source}, {plan.season}) is {plan.status}, by {by}.")
+    if plan.kind == Decision.INCUBATION:
+        open_console().print(f"Online: {find_service('push_plan')(plan.plan_id)}.", soft_wrap=True)
 
 
 @app.command()

@@ -89,17 +89,22 @@ def materialize(request: Request) -> StepResult:
 
 def _definitions_hash() -> str:
     digest = hashlib.sha256(version("feast").encode())
-    for name in ("definitions.py", "store.py", "steps.py"):
+    for name in ("decisions.py", "definitions.py", "store.py", "steps.py"):
         digest.update((Path(__file__).parent / name).read_bytes())
     return digest.hexdigest()[:12]
 
 
 def _write(where: Workspace, snapshot: Snapshot, folder: Path) -> dict[str, Any]:
     """A new store in `folder` with the snapshot's latest week; returns rows and freshness of each view."""
+    from feast import Entity
+
+    from feature_repo import decisions
     from feature_repo.definitions import VIEWS, definitions
 
     store = open_store(where, folder)
-    store.apply(definitions(snapshot))
+    registered = definitions(snapshot)
+    product = next(one for one in registered if isinstance(one, Entity) and one.name == "product")
+    store.apply([*registered, *decisions.definitions(where, product)])
     with closing(sqlite3.connect(folder / ONLINE)) as connection, connection:
         # Feast indexes entity_key, with which the primary key begins anyway: a third of the writing for nothing.
         indices = "select name from sqlite_master where type = 'index' and sql is not null"

@@ -317,7 +317,7 @@ def test_a_source_that_suggests_no_day_asks_for_one(asked: list[tuple[str, Reque
         (GateError("GMV does not reconcile"), 3),
         (WarehouseBusyError("held"), 1),
         (ColdframeError("odd"), 1),
-        (InfeasibleError("north tea", ["must_keep p1", "must_drop p1"], "Both name p1."), 2),
+        (InfeasibleError(["must_keep p1", "must_drop p1"], "north tea: both name p1."), 2),
     ],
 )
 def test_an_expected_error_is_one_message_and_an_exit_code(
@@ -421,6 +421,18 @@ def test_a_plan_is_approved_and_published_with_name_and_reason(ledger: Ledger, d
     assert f"Plan {plan_id} (assortment, shop, 2017-Q4) is published, by bob." in result.output
     assert len(landed.visible(workspace("shop"), "plan_lines", date(2017, 10, 1))) == 1
     assert [(e.by, e.to_status) for e in ledger.events(plan_id)][1:] == [("ann", "approved"), ("bob", "published")]
+
+
+def test_whoever_settles_an_incubation_plan_settles_what_is_online(
+    ledger: Ledger, draft: Make, line: MakeLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pushed: list[str] = []
+    monkeypatch.setattr(cli, "find_service", lambda _: lambda plan: pushed.append(plan) or "1 stages are online")
+    plan_id = ledger.save_plan(draft(kind="incubation", lines=(line(action="seed", value=0.3, value_low=0.1),))).plan_id
+    told = run("reject", plan_id, "--by", "ann", "--why", "too many teas").output
+    assert "Online: 1 stages are online." in told
+    run("approve", plan_id, "--by", "ann", "--why", "after all")
+    assert pushed == [plan_id, plan_id]
 
 
 def test_a_rejected_plan_cannot_be_published(ledger: Ledger, draft: Make) -> None:
