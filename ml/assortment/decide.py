@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from math import ceil, floor
+from typing import Self
 
 import numpy as np
 
@@ -25,6 +26,7 @@ FEW = "nothing: fewer candidates than slots"
 ENOUGH = "nothing: one more would take more from the others than it brings"
 BARRED = "nothing: the other rules let no more in"
 INDEPENDENT = prior(0)
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,20 @@ class Decision:
 class InfeasibleError(ConfigurationError):
     """No choice keeps every rule; `rules` is a smallest set that cannot be kept together."""
 
-    def __init__(self, cell: str, rules: Sequence[str], details: str) -> None:
+    def __init__(self, rules: Sequence[str], message: str) -> None:
         self.rules = tuple(rules)
-        super().__init__(f"{cell}: these rules cannot be kept together: {' and '.join(rules)}. {details}")
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, found: Sequence[Self]) -> Self:
+        """One error of those of several cells, so that nobody mends them one after another."""
+        shown = [str(error) for error in found[:_NAMED]]
+        more = [f"{len(found) - _NAMED:,} more cells have such rules."] * (len(found) > _NAMED)
+        return cls(tuple(dict.fromkeys(rule for error in found for rule in error.rules)), "\n".join(shown + more))
+
+
+def _clash(cell: str, rules: Sequence[str], details: str) -> InfeasibleError:
+    return InfeasibleError(rules, f"{cell}: these rules cannot be kept together: {' and '.join(rules)}. {details}")
 
 
 def decide(
@@ -125,7 +138,7 @@ def decide(
     open_ = [c for c in ordered if c.product_id not in rules.must_drop]
     clash = sorted(rules.must_keep & rules.must_drop & {c.product_id for c in ordered})
     if clash:
-        raise InfeasibleError(cell, (KEEP, DROP), f"Both name {', '.join(clash)}.")
+        raise _clash(cell, (KEEP, DROP), f"Both name {', '.join(clash)}.")
     if not open_:
         return Decision((), None, dropped, 0.0, 0.0, "nothing to choose from")
     numbers = _numbers(ordered, dropped, substitution, rules.handling)
@@ -199,7 +212,7 @@ def _infeasible(cell: str, n: int, limits: Sequence[Limit]) -> ConfigurationErro
         for rules in combinations(names, size):
             if feasible([lim for lim in limits if lim.rule in rules], n) is False:
                 wants = "; ".join(dict.fromkeys(_wants(lim) for lim in limits if lim.rule in rules))
-                return InfeasibleError(cell, rules, f"({wants}.) Relax one of them.")
+                return _clash(cell, rules, f"({wants}.) Relax one of them.")
     return ConfigurationError(
         f"{cell}: no choice found within {SECONDS:.0f} s; ask for fewer rules or fewer candidates."
     )

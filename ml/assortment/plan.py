@@ -20,7 +20,18 @@ from coldframe.run import Request
 from coldframe.seasons import Season
 from ml.assortment.choice import Substitution, prior
 from ml.assortment.data import QUANTILES
-from ml.assortment.decide import BARRED, ENOUGH, FEW, SLOTS, Candidate, Choice, Decision, Rules, decide
+from ml.assortment.decide import (
+    BARRED,
+    ENOUGH,
+    FEW,
+    SLOTS,
+    Candidate,
+    Choice,
+    Decision,
+    InfeasibleError,
+    Rules,
+    decide,
+)
 from ml.assortment.depth import Depth, hold, units_of
 from ml.assortment.rules import ATTRIBUTES, RuleFile, read
 from ml.assortment.scenarios import KNOWN, Demand, Errors, Floats, total_interval
@@ -117,8 +128,9 @@ def decide_cells(
     inputs: Inputs, terms: Terms, before: Mapping[Cell, Decision] | None = None, changed: frozenset[Cell] = frozenset()
 ) -> dict[Cell, Decision]:
     """The choice of every cell, in order. Decisions made `before` stand, but those of `changed` cells, which begin with
-    what was chosen there. Raises InfeasibleError for rules that cannot be kept together."""
-    decided = {}
+    what was chosen there. Raises InfeasibleError for rules that cannot be kept together, naming every such cell."""
+    decided: dict[Cell, Decision] = {}
+    infeasible: list[InfeasibleError] = []
     for (region, category), rows in inputs.candidates.groupby(["region", "category"], sort=True):
         key = (str(region), str(category))
         earlier = (before or {}).get(key)
@@ -127,7 +139,12 @@ def decide_cells(
             continue
         start = frozenset(choice.product_id for choice in earlier.choices) if earlier else frozenset()
         name = f"{region} / {category}"
-        decided[key] = decide(name, _candidates(rows), terms.rules_of(*key), _substitution(rows, terms), start)
+        try:
+            decided[key] = decide(name, _candidates(rows), terms.rules_of(*key), _substitution(rows, terms), start)
+        except InfeasibleError as error:
+            infeasible.append(error)
+    if infeasible:
+        raise InfeasibleError.of(infeasible)
     return decided
 
 

@@ -40,6 +40,13 @@ def test_an_empty_mart_stops_the_publication(house: Any) -> None:
     assert "dim_product (product_id)" in house.stops(STEP, "marts.number_of_rows")
 
 
+def test_a_shop_that_launched_nothing_is_published(house: Any) -> None:
+    house.tamper("delete from fct_launch")
+    before = snapshots.current(house.workspace).id
+    publish(house.request())
+    assert snapshots.current(house.workspace).id != before
+
+
 def test_a_repeated_key_stops_the_publication(house: Any) -> None:
     house.tamper("insert into dim_merchant from dim_merchant limit 1")
     assert "is 1 (dim_merchant (merchant_id))" in house.stops(STEP, "marts.repeated_keys")

@@ -15,6 +15,7 @@ from coldframe.paths import workspace
 from coldframe.run import Request, find_service
 from coldframe.seasons import Season
 from ml.assortment import saved
+from ml.assortment.decide import InfeasibleError
 from ml.assortment.plan import Inputs, Planned, Terms, decide_cells, plan
 from ml.assortment.scenarios import Errors
 
@@ -177,6 +178,15 @@ def test_substitution_that_was_learned_is_used_and_not_noted_as_assumed() -> Non
     assert found.lines[0].details["recapture_low"] == pytest.approx(0.5 - off, abs=1e-4)
     assert found.summary["substitution"] == {"fitted": 1}
     assert not any("nobody knows" in note for note in found.notes)
+
+
+def test_rules_that_cannot_be_kept_are_told_of_all_cells_at_once(tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("quotas: [{attribute: brand, value: b, at_least: 3}]")
+    given = inputs(rows("tea", 100, 80), rows("cups", 300, 200), rows("rice", 300, 200, 100))
+    with pytest.raises(InfeasibleError) as refused:
+        decide_cells(given, terms(rules=tmp_path / "rules.yaml", slots=3))
+    assert refused.value.rules == ("quota of brand b",)
+    assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == ["north / cups", "north / tea"]
 
 
 def test_a_service_level_no_forecast_knows_is_refused() -> None:

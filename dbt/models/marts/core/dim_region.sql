@@ -25,10 +25,10 @@ sales as (
 )
 
 select
-    sales.region,
+    coalesce(sales.region, regions.region) as region,
     regions.name,
     regions.parent,
     sales.first_day,
     sales.last_day
 from sales
-left join regions on sales.region = regions.region
+full outer join regions on sales.region = regions.region
