@@ -502,7 +502,7 @@ def _feature_rows(names: dict[str, str], as_of: date, last_week: date) -> Questi
             between(
                 "rows_last_week_others", "warning", "This feature table has no rows for the last complete week.", 1
             ),
-            none_of("rows_from_the_future", "critical", "Features of a week (or day) that is not over leak into training."),
+            none_of("rows_from_the_future", "critical", "Features of a day that is not over leak into training."),
             none_of("rows_known_too_early", "critical", "A feature cannot be known before its week ended."),
         ),
     )
