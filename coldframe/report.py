@@ -19,7 +19,8 @@ from coldframe.actuals import Actuals
 from coldframe.ledger import Plan, PlanLine
 
 RANGED = "range"
-STAGES = ("graduate", "incubate", "seed", "retire")
+STAGES = ("graduate", "incubate", "seed", "frozen", "retire")
+_BAR = 40
 PER_CATEGORY = 2
 _EXPLAINED = {"gmv": "expected GMV", "margin": "expected margin", "units": "expected units"}
 
@@ -286,28 +287,74 @@ def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     counts = Counter(li.action for li in lines)
     stages = [*STAGES, *sorted(counts.keys() - set(STAGES))]
     impressions = sum(float(li.details.get("impressions", 0)) for li in lines)
-    summary = (
-        f"{len(lines):,} new products: "
-        + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s])
-        + f". {_money(impressions)} impressions handed out{_rest(plan, lines, impressions)}."
-    )
-    table = _plan_table("stage", "product, and why", "category", "share", "impressions", "chance", "between")
+    summary = [
+        f"{len(lines):,} new products: " + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s]) + ".",
+        *_moves(plan),
+        f"{_money(impressions)} impressions handed out{_rest(plan, lines, impressions)}{_surfaces(plan, impressions)}.",
+        *(f"Note: {note}." for note in plan.summary.get("notes", ())),
+    ]
+    table = _plan_table("stage", "product, and why", "category", "share", "impressions", "chance", "between", "binds")
     for stage in stages:
         of_stage = sorted(
             (li for li in lines if li.action == stage), key=lambda li: (-li.quantity, -li.value, li.product_id)
         )
         for li in of_stage[:limit]:
+            takes = li.details.get("to_graduate")
             table.add_row(
                 stage,
-                _with_reason(li.title, li),
+                _with_reason(li.title, li) + Text(f"\nTo graduate: {takes}" if takes else "", style="dim"),
                 Text(li.category),
                 f"{li.quantity:.2%}",
                 _money(float(li.details.get("impressions", 0))),
                 f"{li.value:.0%}",
                 f"{li.value_low:.0%} – {li.value_high:.0%}",
+                Text(li.binding_constraint or ""),
             )
         table.add_section()
-    return [Text(summary), table]
+    return [*(Text(s) for s in summary), *_ladder(plan, counts), table]
+
+
+def _ladder(plan: Plan, counts: Counter[str]) -> list[RenderableType]:
+    """A bar a stage, the most advanced on top, and who came to it since the plan before. Nothing for a plan without a
+    launch."""
+    if not counts:
+        return []
+    moves: dict[str, int] = plan.summary.get("moves", {})
+    table = Table(title="The ladder", title_justify="left", box=None)
+    for name in ("", "", "", "came since the last plan"):
+        table.add_column(name, justify="right" if name == "" else "left", no_wrap=True)
+    widest = max(counts.values())
+    for stage in STAGES:
+        came = ", ".join(
+            f"{count:,} from {move.split(' -> ')[0]}" for move, count in moves.items() if move.endswith(f"-> {stage}")
+        )
+        bar = "█" * round(_BAR * counts[stage] / widest) or "▏" * bool(counts[stage])
+        table.add_row(stage, f"{counts[stage]:,}", Text(bar.ljust(_BAR), style="green"), came)
+    return [table]
+
+
+def _moves(plan: Plan) -> list[str]:
+    """Who is new and who left, where a plan says so."""
+    if "new" not in plan.summary:
+        return []
+    moved = sum(plan.summary["moves"].values())
+    return [
+        f"Since the last plan {moved:,} changed their stage, {plan.summary['new']:,} are new and "
+        f"{plan.summary['left']:,} are no launches any more."
+    ]
+
+
+def _surfaces(plan: Plan, impressions: float) -> str:
+    """Where most of the impressions go, where there is more than one place."""
+    given = [
+        (count, f"{channel} in {region}")
+        for channel, regions in plan.summary.get("impressions_by", {}).items()
+        for region, count in regions.items()
+    ]
+    if len(given) < 2 or not impressions:
+        return ""
+    most = sorted(given, key=lambda one: (-one[0], one[1]))[:3]
+    return ", most of them " + ", ".join(f"by {name} ({_share(count / impressions)})" for count, name in most)
 
 
 def _plan_table(*names: str) -> Table:
@@ -332,8 +379,7 @@ def _rest(plan: Plan, lines: Sequence[PlanLine], impressions: float) -> str:
     if impressions >= budget:
         return ""
     capped = sum("cap" in (li.binding_constraint or "") for li in lines)
-    why = f"caps bind {capped:,} of them and " if capped else ""
-    return f" of {_money(budget)} ({why}nobody gets a part of an impression)"
+    return f" of {_money(budget)}" + f" (caps bind {capped:,} products)" * bool(capped)
 
 
 def _bounds(plan: Plan) -> str:
