@@ -30,7 +30,7 @@ from sqlalchemy import make_url
 from typer.core import TyperGroup
 from typer.exceptions import Abort, Exit, TyperException
 
-from coldframe import __version__, assortments, forecasts
+from coldframe import __version__, assortments, forecasts, policies
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
@@ -156,7 +156,7 @@ def _request(values: dict[str, Any]) -> Request:
     settings = get_settings()
     source = given.setdefault("source", settings.source)
     given.setdefault("path", _source_path(source, settings))
-    for name in ("path", "rules"):
+    for name in ("path", "rules", "policy"):
         if given.get(name) is not None:
             given[name] = Path(given[name]).expanduser().resolve()
     if "as_of" not in given:
@@ -360,6 +360,7 @@ def _is_published(request: Request) -> bool:
 
 app.add_typer(forecasts.app, name="forecast")
 app.command("what-if")(assortments.what_if)
+app.command("evaluate-policy")(policies.evaluate_policy)
 
 
 @app.command()

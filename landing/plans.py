@@ -11,7 +11,7 @@ day it was for.
 
 import filecmp
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
@@ -79,23 +79,25 @@ def _rows(plan: Plan, lines: Sequence[PlanLine]) -> pd.DataFrame:
 
 
 def _exposures(plan: Plan, lines: Sequence[PlanLine]) -> pd.DataFrame:
-    """One row a product and surface it may be shown on, or one for everywhere."""
-    whole = {"channel": EVERYWHERE, "region": EVERYWHERE}
+    """One row a product and place it could have been shown in; one for everywhere where there was none."""
     rows = [
-        {
-            **whole,
-            **{name: line.details.get(name, 0) for name in ("impressions", "propensity")},
-            **surface,
-            "product_id": line.product_id,
-            "stage": line.action,
-            "chance": line.value,
-            "share": line.quantity,
-        }
+        (line.product_id, channel, region, line.action, impressions, propensity, line.value, line.quantity)
         for line in lines
-        for surface in line.details.get("surfaces") or [{}]
+        for channel, region, impressions, propensity in _places(line.details)
     ]
+    names = ["product_id", "channel", "region", "stage", "impressions", "propensity", "chance", "share"]
     head: dict[str, Any] = {"plan_id": plan.plan_id, "as_of": plan.as_of, "date": plan.valid_from}
-    return pd.DataFrame(rows, columns=list(EXPOSURE_LINES.column_names)).assign(**head)
+    return pd.DataFrame(rows, columns=names).assign(**head)
+
+
+def _places(details: Mapping[str, Any]) -> Iterable[tuple[str, str, int, float]]:
+    if not details["propensity"]:
+        return [(EVERYWHERE, EVERYWHERE, details["impressions"], 0.0)]
+    return [
+        (channel, region, details["impressions_by"][channel][region], propensity)
+        for channel, regions in details["propensity_by"].items()
+        for region, propensity in regions.items()
+    ]
 
 
 def _holds(path: Path, plan: Plan) -> bool:

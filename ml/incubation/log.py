@@ -99,6 +99,12 @@ def read(
     return table
 
 
+def has_probabilities(file: Path) -> bool:
+    """Whether a file is a policy by its columns, and no log."""
+    with duckdb.connect() as connection:
+        return PROBABILITY in _open(connection, file, file.name)
+
+
 def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
     """Probabilities of actions: a column `probability`, and columns the log has as well that say of what."""
     with duckdb.connect() as connection:

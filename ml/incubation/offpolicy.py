@@ -38,8 +38,9 @@ class Log:
     """What was shown and what it brought: arrays [row] of equal length.
 
     `action`, `context` and `round` are codes (0, 1, …); the propensities within a context are of one choice, and rows
-    of one round are no independent evidence. `reward` is the sum over the row's `impressions` (not negative);
-    `propensity` in (0, 1] is the probability with which the row's action was chosen for one of them.
+    of one round are no independent evidence. `reward` is the sum over the row's `impressions` (not negative; none: it
+    could have been shown and was not); `propensity` in (0, 1] is the probability with which the row's action was chosen
+    for one of them.
     """
 
     action: np.ndarray
@@ -102,6 +103,7 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     `policy` has its probabilities of all actions, without which there is no doubly robust estimate. Never raises for
     thin evidence: that is what `refused` is for.
     """
+    unseen = None if policy is None else _unseen(log, policy)
     shown = log.impressions > 0
     log = Log(*(values[shown] for values in vars(log).values()))
     weight = wanted[shown] / log.propensity
@@ -113,7 +115,6 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     mass = log.impressions * weight
     size = float(mass.sum() ** 2 / (mass @ weight)) if mass.any() else 0.0
     largest = float(per_round(mass).max() / mass.sum()) if mass.any() else 1.0
-    unseen = None if policy is None else _unseen(log, policy)
     rewarded = int((per_round(log.reward * weight) != 0).sum())
     mean_weight = float(mass.sum() / total)
     evidence = (len(weight), int(total), size, largest, mean_weight, unseen)

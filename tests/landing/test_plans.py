@@ -96,10 +96,8 @@ SHOWN = replace(
     details={
         "impressions": 30,
         "propensity": 0.3,
-        "surfaces": [
-            {"channel": "live", "region": "north", "impressions": 20, "propensity": 0.2},
-            {"channel": "search", "region": "south", "impressions": 10, "propensity": 0.1},
-        ],
+        "impressions_by": {"live": {"north": 20}, "search": {"south": 10}},
+        "propensity_by": {"live": {"north": 0.2}, "search": {"south": 0.1}},
     },
 )
 LET_GO = replace(SHOWN, product_id="p2", action="retire", quantity=0, details={"impressions": 0, "propensity": 0.0})

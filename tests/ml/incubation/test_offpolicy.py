@@ -78,11 +78,13 @@ def test_rows_of_many_impressions_are_worth_the_impressions() -> None:
         assert other.value == pytest.approx(one.value)
 
 
-def test_nothing_shown_is_no_evidence() -> None:
+def test_what_could_have_been_shown_is_not_unseen_but_no_evidence() -> None:
     log = drawn(1000)
     padded = Log(*(np.concatenate([values, values[:50]]) for values in vars(log).values()))
     padded = replace(padded, impressions=np.r_[log.impressions, np.zeros(50)])
     assert evaluate(padded, wanted(padded)).best == evaluate(log, wanted(log)).best
+    without = replace(log, impressions=np.where(log.action == 4, 0.0, 1.0))
+    assert evaluate(without, wanted(log), TABLE).unseen == 0
 
 
 def test_positions_of_one_round_are_no_independent_evidence() -> None:

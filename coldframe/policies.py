@@ -1,0 +1,150 @@
+"""The command `coldframe evaluate-policy`: what a policy would have earned, from the log of the one that ran.
+
+A policy is changed on what is printed here. So a figure stands beside its interval and what it rests on, and where it
+rests on too little there is none, and the exit code says so (3, as of a gate).
+"""
+
+import csv
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from coldframe.errors import ConfigurationError, GateError
+from coldframe.files import check_out, whole
+from coldframe.review import open_console
+from coldframe.run import find_service
+from coldframe.settings import get_settings
+
+_Log = Annotated[
+    Path | None,
+    typer.Option(
+        "--log",
+        dir_okay=False,
+        help="A log as .csv, .csv.gz or .parquet, one row a thing shown: action (or item_id, product_id, arm), reward "
+        "(click, conversion …), propensity (propensity_score, pscore …); if it has them position, date, round, "
+        "channel, region, impressions, evaluation_propensity. Default: the log of our own published plans.",
+    ),
+]
+_Policy = Annotated[
+    str | None,
+    typer.Option(
+        "--policy",
+        help="'uniform'; a .csv or .parquet with a probability for each action (and context); another log, of the "
+        "policy to evaluate; or, for our own log, a policy in YAML. Default: the log's evaluation_propensity.",
+    ),
+]
+_Column = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="WHAT=NAME", help="What a column is, such as reward=likes; may be repeated."),
+]
+_Context = Annotated[
+    list[str] | None,
+    typer.Option("--context", metavar="NAME", help="A column each choice is made within; may be repeated."),
+]
+
+
+def evaluate_policy(
+    log: _Log = None,
+    policy: _Policy = None,
+    column: _Column = None,
+    context: _Context = None,
+    source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
+    as_of: Annotated[
+        datetime | None, typer.Option("--as-of", formats=["%Y-%m-%d"], help="Last day of our own log.")
+    ] = None,
+    reward: Annotated[
+        str | None, typer.Option("--reward", help="The column it earns; of our own log orders, clicks, carts or gmv.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Also write it to this .json or .csv.")] = None,
+) -> None:
+    """Print what a policy would have earned, from the log of the one that ran: by every estimator, with intervals and
+    what they rest on. Exit code 3 where the log is too thin to say."""
+    if out is not None:
+        check_out(out, ".json", ".csv")
+    named = dict(_named(given) for given in column or ())
+    day = None if as_of is None else as_of.date()
+    answer = find_service("evaluate_policy")(
+        log, policy, named, context or (), source or get_settings().source, day, reward
+    )
+    show(open_console(), answer)
+    if out is not None:
+        write(answer, out)
+    if answer.get("refused"):
+        raise GateError(f"Not to be said: {'; '.join(answer['refused'])}.")
+
+
+def _named(given: str) -> tuple[str, str]:
+    what, equals, name = given.partition("=")
+    if not (what and equals and name):
+        raise ConfigurationError(f"--column {given} should be WHAT=NAME, such as --column reward=likes.")
+    return what, name
+
+
+def show(console: Console, answer: dict[str, Any]) -> None:
+    """A table of estimates, what they rest on, and a verdict."""
+    title = f"{answer['log']}: {answer['policy'] or 'the policy that ran'}"
+    table = Table(
+        "",
+        *(f"{answer['columns']['reward']} per impression", "standard error", "95 % interval", "to the one that ran"),
+        title=title,
+    )
+    for name in range(1, 5):
+        table.columns[name].justify = "right"
+    own = answer["logged"]["value"]
+    for estimate in (answer["logged"], *answer.get("estimates", ())):
+        bounds = "" if estimate["low"] is None else f"{_number(estimate['low'])} – {_number(estimate['high'])}"
+        error = "" if estimate["standard_error"] is None else _number(estimate["standard_error"])
+        beside = "" if estimate is answer["logged"] or not own else f"{estimate['value'] / own - 1:+.1%}"
+        table.add_row(estimate["name"], _number(estimate["value"]), error, bounds, beside)
+    console.print(table)
+    rests = [f"{answer['rows']:,} rows, {answer['impressions']:,.0f} impressions"]
+    if "refused" in answer:
+        rests += [
+            f"worth {answer['effective_sample_size']:,.0f} of the policy asked about (effective sample size)",
+            f"the largest round has {answer['largest_share']:.2%} of all weight",
+            f"weights average {answer['mean_weight']:.3f}",
+        ]
+    if answer.get("unseen"):
+        rests.append(f"{answer['unseen']:.1%} of the policy's probability lies on what was never shown")
+    console.print("; ".join(rests) + ".", soft_wrap=True)
+    if gain := answer.get("gain"):
+        console.print(verdict(gain), soft_wrap=True)
+    for note in answer["notes"]:
+        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
+
+
+def verdict(gain: dict[str, Any]) -> str:
+    """Whether the policy is better than the one that ran, as far as the log can tell."""
+    bounds = f"{_number(gain['value'], '+')} ({_number(gain['low'], '+')} to {_number(gain['high'], '+')})"
+    if gain["low"] > 0:
+        return f"Better than the one that ran, by {bounds}."
+    if gain["high"] < 0:
+        return f"Worse than the one that ran, by {bounds}."
+    return f"Not to be told from the one that ran: {bounds}."
+
+
+def write(answer: dict[str, Any], out: Path) -> None:
+    """The answer as JSON, or its estimates as CSV, one row each."""
+    with whole(out) as file:
+        if out.suffix == ".json":
+            file.write_text(json.dumps(answer, indent=1, default=str) + "\n")
+            return
+        with file.open("w", newline="") as stream:
+            shared = {
+                name: answer.get(name)
+                for name in ("log", "policy", "rows", "impressions", "effective_sample_size", "largest_share")
+            } | {"refused": "; ".join(answer.get("refused", ()))}
+            rows = [{**estimate, **shared} for estimate in (answer["logged"], *answer.get("estimates", ()))]
+            writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _number(value: float, sign: str = "") -> str:
+    return f"{value:{sign},.4g}"

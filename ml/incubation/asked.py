@@ -1,0 +1,84 @@
+"""What would another policy have earned? The question as people ask it, of any shop's log or of our own.
+
+The command `coldframe evaluate-policy` and whoever promotes a policy come here; an answer is plain values that can be
+printed, written and stored.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from coldframe import snapshots
+from coldframe.errors import ConfigurationError
+from coldframe.paths import workspace
+from ml.incubation import log as logs
+from ml.incubation import offpolicy, replay
+from ml.incubation.policy import load
+
+Answer = dict[str, Any]
+_SHOWN = 5
+
+
+def evaluate_policy(
+    log: Path | None,
+    policy: str | None,
+    columns: Mapping[str, str],
+    context: Sequence[str],
+    source: str,
+    as_of: date | None,
+    reward: str | None,
+) -> Answer:
+    """Values of a policy by every estimator, beside that of the one that ran; see docs/policy-evaluation.md.
+
+    `log` None: the log of the source's own published plans up to `as_of` (None: what is published). `policy` is
+    `uniform`, a file (probabilities, another log, or for our own log a YAML policy), or None: the log's own column
+    evaluation_propensity, or nobody. Raises BadInputError, ConfigurationError and NotAvailableError.
+    """
+    wanted = None if policy is None else Path(policy)
+    is_yaml = wanted is not None and wanted.suffix in (".yaml", ".yml")
+    if log is not None:
+        if is_yaml:
+            raise ConfigurationError(
+                f"{policy} is a policy of incubation plans; it can be replayed on our own log only. Leave --log out, "
+                "or give probabilities of the actions of that log as .csv or .parquet."
+            )
+        chosen = dict(columns) | ({"reward": reward} if reward else {})
+        table = logs.read(log, log.name, chosen, context)
+    else:
+        if columns or context:
+            raise ConfigurationError("--column and --context are for a file (--log); our own log has known columns.")
+        place = workspace(source)
+        reward = reward or replay.REWARDS[0]
+        if reward not in replay.REWARDS:
+            raise ConfigurationError(f"Our log has no reward {reward!r}. It has: {', '.join(replay.REWARDS)}.")
+        snapshot = snapshots.current(place) if as_of is None else snapshots.of_day(place, as_of)
+        table = replay.own_log(snapshot, snapshot.as_of, reward)
+        if wanted is not None and is_yaml:
+            again = replay.replayed(place, table, load(wanted))
+            return answer(table, logs.ask(table, again), wanted.name)
+    if policy is None and "evaluation_propensity" not in table.rows:
+        return answer(table, None, None)
+    if wanted is None or policy == logs.UNIFORM:
+        return answer(table, logs.ask(table, policy), policy or table.called["evaluation_propensity"])
+    return answer(table, logs.ask(table, _policy(wanted, columns, context, table)), wanted.name)
+
+
+def _policy(file: Path, columns: Mapping[str, str], context: Sequence[str], log: logs.Table) -> logs.Table:
+    if logs.has_probabilities(file):
+        return logs.read_policy(file, file.name, log)
+    return logs.read(file, file.name, columns, context)
+
+
+def answer(log: logs.Table, question: logs.Question | None, policy: str | None) -> Answer:
+    """`question` None: only the value of the policy that ran."""
+    shown = ", ".join(log.unused[:_SHOWN]) + " …" * (len(log.unused) > _SHOWN)
+    unread = [f"{len(log.unused)} columns of {log.name} are not used: {shown}"] if log.unused else []
+    head: Answer = {"log": log.name, "policy": policy, "columns": dict(log.called)}
+    if question is None:
+        own = logs.own(log)
+        facts = {"rows": len(own.reward), "impressions": float(own.impressions.sum())}
+        return head | facts | {"logged": asdict(offpolicy.on_policy(own)), "notes": unread}
+    found = offpolicy.evaluate(question.log, question.wanted, question.policy)
+    return head | asdict(found) | {"notes": [*question.notes, *unread]}

@@ -1,0 +1,111 @@
+"""The log of our own incubation plans, and what another policy would have done on the same mornings.
+
+Each morning is replayed from what was known then: the scores the plan was made from, the stages it started with, its
+budget, and how impressions fell on channels and regions. A morning starts with the stages that the policy which ran had
+left behind; where the other would have been by then after weeks of its own nobody can tell from a log. When this file
+is wrong, a policy is judged by mornings that never were.
+"""
+
+import zlib
+from collections.abc import Iterable
+from datetime import date
+
+import pandas as pd
+
+from coldframe.errors import NotAvailableError
+from coldframe.ledger import Ledger, PlanLine
+from coldframe.paths import Workspace
+from coldframe.snapshots import Snapshot
+from ml.incubation import log as logs
+from ml.incubation.exposure import Surfaces
+from ml.incubation.plan import plan
+from ml.incubation.policy import Policy
+from ml.registry import Registry
+
+MART = "fct_exposure_line"
+REWARDS = ("orders", "clicks", "carts", "gmv")
+DAYS = 28
+"""How far back a log tells of today: older impressions were of another season and of other products."""
+
+
+def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
+    """What published plans of the last `DAYS` days showed, one row a day, product and place.
+
+    A place also shows a product without us, so an impression of the plan is taken to have earned what all impressions
+    of the product earned there that day, as far as there were enough of them. Raises NotAvailableError where nothing
+    was published or delivered, or nobody counts impressions.
+    """
+    rows = pd.DataFrame()
+    if MART in snapshot.tables:
+        since = as_of - pd.Timedelta(days=DAYS - 1)
+        rows = snapshot.frame(MART, where=f"propensity > 0 and date between '{since}' and '{as_of}'")
+    if rows.empty:
+        raise NotAvailableError(
+            f"No published incubation plan was for one of the {DAYS} days up to {as_of}, so there is no log to learn "
+            "from. `coldframe publish` puts a plan into force; its day must then have landed."
+        )
+    if rows["delivered"].isna().all():
+        raise NotAvailableError(
+            "Not available: the source has no `traffic`, so nobody knows what an impression earned."
+        )
+    delivered = rows["delivered"].astype(float)
+    counted = rows["impressions"].astype(float).clip(upper=delivered)
+    if not counted.any():
+        raise NotAvailableError("None of the impressions that published plans gave were delivered, as `traffic` tells.")
+    frame = pd.DataFrame(
+        {
+            "date": pd.to_datetime(rows["date"]).dt.date.astype(str),
+            "action": rows["product_id"],
+            "channel": rows["channel"],
+            "region": rows["region"],
+            "round": pd.to_datetime(rows["date"]).dt.date.astype(str) + " " + rows["product_id"],
+            "impressions": counted,
+            "reward": rows[reward].astype(float) * counted / delivered.clip(lower=1),
+            "propensity": rows["propensity"],
+        }
+    )
+    return logs.read(frame, f"the log of {as_of} ({reward} per impression)")
+
+
+def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
+    """Probabilities [day, product, place] with which `policy` would have shown what could be shown.
+
+    Raises NotAvailableError where the scores of a plan are not there any more.
+    """
+    ledger, registry = Ledger.open(), Registry(place)
+    by_day = {plan.valid_from: plan for plan in ledger.ever_published(place.source, "incubation")}
+    parts = []
+    for day in sorted(set(log.rows["date"])):
+        ran = by_day[date.fromisoformat(day)]
+        lines = ledger.lines(ran.plan_id)
+        scores = registry.load("growth", ran.release_ids["growth"]).table("scores")
+        before = {line.product_id: stage for line in lines if (stage := line.details["previous_stage"])}
+        budget = int(ran.parameters["exposure_budget"])
+        seed = zlib.crc32(f"{ran.source} {ran.as_of}".encode())
+        again = plan(scores, before, surfaces_of(lines), budget, policy, seed)
+        parts += [
+            (day, line.product_id, channel, region, chance)
+            for line in again.lines
+            for channel, regions in line.details["propensity_by"].items()
+            for region, chance in regions.items()
+            if chance
+        ]
+    frame = pd.DataFrame(parts, columns=["date", "action", "channel", "region", logs.PROBABILITY])
+    return logs.read_policy(frame, "the policy", log)
+
+
+def surfaces_of(lines: Iterable[PlanLine]) -> Surfaces:
+    """Where a plan put the impressions of each category; a category it showed nothing of gets the mean of all."""
+    lines = list(lines)
+    rows = [
+        (line.category, (channel, region), chance / line.details["propensity"])
+        for line in lines
+        if line.details["propensity"]
+        for channel, regions in line.details["propensity_by"].items()
+        for region, chance in regions.items()
+    ]
+    names = tuple(sorted({surface for _, surface, _ in rows}))
+    shares = pd.DataFrame([(category, names.index(surface), share) for category, surface, share in rows])
+    table = shares.groupby([0, 1])[2].mean().unstack(fill_value=0)
+    table = table.reindex(sorted({line.category for line in lines})).fillna(shares.groupby(1)[2].mean())
+    return Surfaces(names, table.div(table.sum(axis=1), axis=0))

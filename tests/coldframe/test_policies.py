@@ -1,0 +1,88 @@
+"""`coldframe evaluate-policy` as people call it: a table, a file, a verdict, and an exit code that can be relied on."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from coldframe.cli import app
+from coldframe.policies import verdict
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """3,000 impressions of four items at even odds; the higher the item, the more it is liked."""
+    rng = np.random.default_rng(5)
+    item = rng.integers(0, 4, 3000)
+    liked = (rng.random(3000) < 0.1 * item).astype(int)
+    file = tmp_path / "shop.csv"
+    frame = pd.DataFrame({"item_id": item, "click": liked, "pscore": 0.25, "weather": "fair"})
+    frame.to_csv(file, index=False)
+    return file
+
+
+@pytest.fixture
+def best(tmp_path: Path) -> Path:
+    file = tmp_path / "best.csv"
+    pd.DataFrame({"item_id": range(4), "probability": [0.05, 0.05, 0.1, 0.8]}).to_csv(file, index=False)
+    return file
+
+
+def call(*arguments: Any) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["evaluate-policy", *map(str, arguments)])
+    return done.exit_code, " ".join(done.output.split())
+
+
+def test_a_better_policy_is_told_with_what_it_rests_on(log: Path, best: Path) -> None:
+    code, told = call("--log", log, "--policy", best)
+    assert code == 0
+    for words in ("doubly robust", "effective sample size", "Better than the one that ran", "weather"):
+        assert words in told
+
+
+def test_without_a_policy_the_value_of_the_one_that_ran_is_told(log: Path) -> None:
+    code, told = call("--log", log)
+    assert code == 0 and "logging policy" in told and "doubly robust" not in told
+
+
+def test_the_answer_is_written_whole(log: Path, best: Path, tmp_path: Path) -> None:
+    call("--log", log, "--policy", best, "--out", tmp_path / "a.json")
+    answer = json.loads((tmp_path / "a.json").read_text())
+    assert answer["estimates"][-1]["low"] < 0.265 < answer["estimates"][-1]["high"]
+    call("--log", log, "--policy", best, "--out", tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open() as stream:
+        names = [row["name"] for row in csv.DictReader(stream)]
+    assert names[0] == "logging policy" and names[-1] == "doubly robust"
+
+
+def test_a_log_too_thin_to_say_ends_in_3_and_says_so_in_the_file(log: Path, best: Path, tmp_path: Path) -> None:
+    pd.read_csv(log).head(100).to_csv(log, index=False)
+    code, told = call("--log", log, "--policy", best, "--out", tmp_path / "a.json")
+    assert code == 3 and "effective sample size" in told
+    answer = json.loads((tmp_path / "a.json").read_text())
+    assert answer["estimates"] == [] and answer["refused"]
+
+
+def test_what_cannot_be_is_refused_with_2(log: Path, best: Path, tmp_path: Path) -> None:
+    assert call("--log", log, "--column", "reward")[0] == 2
+    assert call("--log", log, "--column", "reward=likes") == (
+        2,
+        "shop.csv has no column 'likes' for reward. It has: item_id, click, pscore, weather.",
+    )
+    assert "our own log only" in call("--log", log, "--policy", "policy.yaml")[1]
+    assert "should end in .json or .csv" in call("--log", log, "--out", tmp_path / "a.txt")[1]
+    pd.read_csv(log).assign(pscore=0).to_csv(log, index=False)
+    code, told = call("--log", log, "--policy", best)
+    assert code == 2 and "column pscore: 3,000 of 3,000 rows are outside (0, 1]" in told
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"), [(0.1, 0.3, "Better"), (-0.3, -0.1, "Worse"), (-0.1, 0.3, "Not to be told")]
+)
+def test_a_verdict_is_what_the_interval_of_the_gain_says(low: float, high: float, words: str) -> None:
+    assert verdict({"value": (low + high) / 2, "low": low, "high": high}).startswith(words)
