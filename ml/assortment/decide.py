@@ -252,8 +252,9 @@ def _explain(
             binding = f"{KEEP} (it would be ranged anyway)" if candidate.product_id in rules.must_keep else full
             choices.append(Choice(candidate.product_id, i + 1, binding, lost))
         else:
-            replaces = candidates[waiting.pop(0)].product_id if waiting else None
-            binding = _binding(i, pushed_out, chosen, limits, full)
+            replaced = waiting.pop(0) if waiting else None
+            replaces = None if replaced is None else candidates[replaced].product_id
+            binding = _binding(i, [replaced, *pushed_out] if replaced is not None else [], chosen, limits, full)
             choices.append(Choice(candidate.product_id, i + 1, binding, lost, replaces))
     left_out = next((candidates[i].product_id for i in order.tolist() if not chosen[i]), None)
     return Decision(
@@ -279,15 +280,13 @@ def _full(numbers: Cell, chosen: Bools, slots: int, score: Floats) -> str:
 
 
 def _binding(i: int, pushed_out: Sequence[int], chosen: Bools, limits: Sequence[Limit], full: str) -> str:
-    """The rule by which product i has a place it would not have by its value."""
+    """The rule by which product i has a place it would not have by its value. Of the products that were `pushed_out`
+    the first is the one it is told to replace, so the rule that keeps that one out comes before others."""
     for limit in sorted(limits, key=lambda limit: limit.rule != KEEP):
         if limit.low > 0 and limit.weights[i] and limit.weights @ chosen <= limit.low + 1e-9:
             return limit.rule
-    for limit in limits:
-        tight = limit.weights @ chosen >= limit.high - 1e-9
-        if tight and not limit.weights[i] and any(limit.weights[j] for j in pushed_out):
-            return limit.rule
-    return full
+    tight = [limit for limit in limits if not limit.weights[i] and limit.weights @ chosen >= limit.high - 1e-9]
+    return next((limit.rule for out in pushed_out for limit in tight if limit.weights[out]), full)
 
 
 def _refuse_broken(cell: str, candidates: Sequence[Candidate]) -> None:

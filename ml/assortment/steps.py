@@ -101,8 +101,8 @@ def _inputs(request: Request, snapshot: Snapshot, forecast: SeasonForecast, seas
         )
     if without := regions_without_history(snapshot, forecast):
         notes.append(
-            f"{len(without):,} regions have nothing to range, because none of their products has sold long enough to "
-            f"be forecast: {_some(without)}"
+            f"{len(without):,} regions have nothing to range, because nothing has sold there that could be forecast, "
+            f"and nothing is borrowed from other regions: {_some(without)}"
         )
     return Inputs(found.merge(known, on=["region", "category"], how="left"), season, forecast.errors, tuple(notes))
 

@@ -126,6 +126,18 @@ def test_a_quota_asks_for_an_attribute_and_says_so() -> None:
     assert raised.value.rules == ("quota of brand own",)
 
 
+def test_a_line_names_the_rule_that_keeps_out_the_product_it_replaces() -> None:
+    candidates = [
+        replace(c, attributes={"brand": brand}) for c, brand in zip(shelf(12, 8, 7, 6, 5), "xyxyy", strict=True)
+    ]
+    rules = Rules(slots=3, variants=(("a", "b"),), quotas=(Quota(attribute="brand", value="x", at_most=1),))
+    assert [(c.product_id, c.binding, c.replaces) for c in decide("here/tea", candidates, rules).choices] == [
+        ("a", "slots", None),
+        ("d", "quota of brand x", "c"),
+        ("e", "variants", "b"),
+    ]
+
+
 def test_each_subcategory_keeps_its_core_needs() -> None:
     candidates = [replace(c, attributes={"subcategory": s}) for c, s in zip(shelf(9, 8, 7, 1), "xxyz", strict=True)]
     assert ranged(candidates, Rules(slots=3, core=1)) == "acd"
