@@ -62,16 +62,27 @@ def evaluate_policy(
         str | None, typer.Option("--reward", help="The column it earns; of our own log orders, clicks, carts or gmv.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Also write it to this .json or .csv.")] = None,
+    challenge: Annotated[
+        bool,
+        typer.Option(
+            "--challenge",
+            help="Also let this policy in YAML challenge the one in force: it takes its place as soon as the log of "
+            "our own plans is sure of its gain, now or when the DAG `incubation` looks again.",
+        ),
+    ] = False,
 ) -> None:
     """Print what a policy would have earned, from the log of the one that ran: by every estimator, with intervals and
     what they rest on. Exit code 3 where the log is too thin to say."""
     if out is not None:
         check_out(out, ".json", ".csv")
+    if challenge and (policy is None or log is not None or Path(policy).suffix not in (".yaml", ".yml")):
+        raise ConfigurationError("--challenge needs --policy FILE.yaml and our own log: leave --log out.")
     named = dict(_named(given) for given in column or ())
     day = None if as_of is None else as_of.date()
-    answer = find_service("evaluate_policy")(
-        log, policy, named, context or (), source or get_settings().source, day, reward
-    )
+    chosen = source or get_settings().source
+    if challenge:
+        open_console().print(find_service("challenge_policy")(chosen, day, policy, reward).summary, soft_wrap=True)
+    answer = find_service("evaluate_policy")(log, policy, named, context or (), chosen, day, reward)
     show(open_console(), answer)
     if out is not None:
         write(answer, out)

@@ -1,7 +1,7 @@
 """### Incubation
 
 Which new products deserve traffic tomorrow, which have proved themselves, which to let go. The plan is a draft until
-somebody approves it.
+somebody approves it. Before, a policy that challenges the one in force is judged by the log of published plans.
 """
 
 from airflow.sdk import dag
@@ -11,7 +11,7 @@ from coldframe.orchestration.dags import INCUBATION_PLAN, LEARN, SCORES, Tag, ru
 
 @dag(**rules("incubation", __doc__, Tag.DECISIONS, after=[SCORES]))
 def incubation() -> None:
-    step("incubation", emits=INCUBATION_PLAN, pool=LEARN)
+    step("policy", pool=LEARN) >> step("incubation", emits=INCUBATION_PLAN, pool=LEARN)
 
 
 incubation()

@@ -60,11 +60,11 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
             "region": rows["region"],
             "round": pd.to_datetime(rows["date"]).dt.date.astype(str) + " " + rows["product_id"],
             "impressions": counted,
-            "reward": rows[reward].astype(float) * counted / delivered.clip(lower=1),
+            reward: rows[reward].astype(float) * counted / delivered.clip(lower=1),
             "propensity": rows["propensity"],
         }
     )
-    return logs.read(frame, f"the log of {as_of} ({reward} per impression)")
+    return logs.read(frame, f"published plans up to {as_of}", {"reward": reward})
 
 
 def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
