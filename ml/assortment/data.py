@@ -105,6 +105,37 @@ def candidates(
     return enough
 
 
+def hand_over(snapshot: Snapshot, found: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """`found` without the launches that the incubation plan of the as-of let go, and what to say about it.
+
+    The plan is the newest published one that had its day by the as-of. Its graduates compete like everything else, with
+    the demand their forecast gives them; a must-keep stays. What was let go may come back: a later plan says so.
+    """
+    if "fct_exposure_line" not in snapshot.tables:
+        return found, ()
+    told = snapshot.query(
+        f"""
+        select distinct product_id, stage from fct_exposure_line
+        where date = (select max(date) from fct_exposure_line where date <= date '{request.as_of}')
+        """
+    )
+    by_stage = told.groupby("stage")["product_id"].agg(set)
+    retired = by_stage.get("retire", set()) - set(request.must_keep)
+    leaving = found["product_id"].isin(retired)
+    notes = []
+    if leaving.any():
+        notes.append(
+            f"{found.loc[leaving, 'product_id'].nunique():,} launches that incubation let go are no candidates; "
+            "`coldframe show --kind incubation` has the reason of each, and must_keep overrules it"
+        )
+    if missing := by_stage.get("graduate", set()) - set(found["product_id"]):
+        notes.append(
+            f"{len(missing):,} graduates of incubation are expected to sell less than {LEAST_UNITS:g} units a region in "
+            "the season, so none ranges them"
+        )
+    return found[~leaving].reset_index(drop=True), tuple(notes)
+
+
 def unforecast(found: pd.DataFrame, products: Iterable[str]) -> list[str]:
     """Which of `products` no region has a forecast for."""
     return sorted(set(products) - set(found["product_id"]))

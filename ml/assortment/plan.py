@@ -313,8 +313,9 @@ class _Words:
             loss = f"{row['unit_cost']:,.2f} and brings {row['price']:,.2f}"
             told.append(f"a unit costs {loss}, so it loses money on every one and no more than one is held")
         elif fill < _LITTLE_SERVED:
-            held = "one unit serves" if depth == 1 else f"the {depth:,} units held serve"
-            told.append(f"{held} {fill:.0%} of its {row['units'] * self.decision.lift:,.1f}, but another would not pay")
+            held = "one unit is held, which serves" if depth == 1 else f"{depth:,} units are held, which serve"
+            expected = row["units"] * self.decision.lift
+            told.append(f"{held} {fill:.0%} of the {expected:,.1f} expected: another would not pay")
         if row["usual_margin"]:
             told.append("its cost is unknown, so it is valued at the usual margin")
         won = self.decision.lift - 1
@@ -332,10 +333,9 @@ class _Words:
             told.append(f"{way}, the last four weeks at {row['trend']:.1f} times what was to be expected{held}")
         if self._shelf(row) != "whole season":
             told.append(f"worth its place from {row['on_shelf_from']} to {row['on_shelf_until']}")
-        told.append(f"sold {row['units_13w']:,} units in 13 weeks")
-        if not pd.isna(row["units_last_year"]):
-            told.append(f"{row['units_last_year']:,.0f} in the same season last year")
-        told.append(f"forecast by {row['model']}")
+        before = row["units_last_year"]
+        last_year = "" if pd.isna(before) else f" and {before:,.0f} in the same season last year"
+        told += [f"sold {row['units_13w']:,} units in 13 weeks{last_year}", f"forecast by {row['model']}"]
         why = "; ".join(told)
         if choice.replaces is not None:
             low, high = self.substitution.recapture_interval

@@ -16,6 +16,7 @@ from ml.assortment.data import (
     SeasonForecast,
     candidates,
     empty_cells,
+    hand_over,
     regions_without_history,
     season_forecast,
     unforecast,
@@ -87,7 +88,8 @@ def _inputs(request: Request, snapshot: Snapshot, forecast: SeasonForecast, seas
     known = known.astype({name: float for name in LEARNED if name != "source"}).rename(
         columns={"source": "substitution"}
     )
-    notes = [*fitted.notes]
+    found, handed_over = hand_over(snapshot, found, request)
+    notes = [*fitted.notes, *handed_over]
     if forecast.release.as_of != request.as_of:
         notes.append(f"the serving forecast {forecast.release.id} is as of {forecast.release.as_of}")
     notes += [

@@ -65,5 +65,16 @@ def test_the_difference_is_read_line_by_line_and_in_sum(asked: list[tuple[Any, .
         assert words in told
 
 
+def test_the_lines_that_differ_most_are_shown_first_and_the_rest_counted(
+    asked: list[tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [ROW | {"title": f"Tea {value}", "value": float(value)} for value in (1, 3, 2)]
+    done = {"rows": rows, "unchanged": 0, "before": TOTALS, "after": TOTALS, "notes": []}
+    monkeypatch.setattr(assortments, "find_service", lambda _: lambda *_: done)
+    told = run("--plan", "abc", "--slots", "7", "--limit", "2")
+    assert told.index("Tea 3") < told.index("Tea 2") and "Tea 1" not in told
+    assert "3 lines differ, 0 do not. The 2 that differ most are shown." in told
+
+
 def test_as_json_there_are_the_lines_alone(asked: list[tuple[Any, ...]]) -> None:
     assert json.loads(run("--plan", "abc", "--keep", "p1", "--format", "json")) == [ROW]

@@ -1,6 +1,6 @@
 """Which products may be ranged, and what a season with them is worth."""
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -223,3 +223,26 @@ def test_a_cell_without_a_candidate_and_a_region_without_a_forecast_are_named(
 
 def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None:
     assert unforecast(pd.read_parquet(totals), ["old", "ghost"]) == ["ghost"]
+
+
+def test_launches_that_incubation_let_go_are_no_candidates_and_are_told(tmp_path: Path) -> None:
+    lines = pd.DataFrame(
+        {
+            "product_id": ["old", "new", "slow", "costly", "unseen"],
+            "date": pd.to_datetime([AS_OF - timedelta(days=1), AS_OF, AS_OF, AS_OF + timedelta(days=1), AS_OF]),
+            "stage": ["retire", "retire", "graduate", "retire", "graduate"],
+        }
+    )
+    snapshot = write_snapshot(tmp_path / "incubated", AS_OF, fct_exposure_line=lines)
+    found = pd.DataFrame({"product_id": ["costly", "new", "new", "old", "slow"]})
+    request = Request(source="shop", as_of=AS_OF)
+    kept, notes = data.hand_over(snapshot, found, request)
+    assert kept["product_id"].tolist() == ["costly", "old", "slow"]
+    assert notes[0].startswith("1 launches that incubation let go") and notes[1].startswith("1 graduates")
+    kept, notes = data.hand_over(snapshot, found, request.model_copy(update={"must_keep": ("new",)}))
+    assert len(kept) == 5 and len(notes) == 1
+
+
+def test_without_a_published_incubation_plan_everything_competes(snapshot: Snapshot) -> None:
+    found = pd.DataFrame({"product_id": ["new"]})
+    assert data.hand_over(snapshot, found, Request(source="shop", as_of=AS_OF)) == (found, ())

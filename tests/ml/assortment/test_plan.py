@@ -148,19 +148,18 @@ def test_what_sold_in_the_same_season_last_year_is_told_where_it_is_known() -> N
     tea = rows("tea", 100, 80, 60).assign(units_last_year=[312.0, 0.0, float("nan")])
     lines = planned(inputs(tea), terms(slots=3)).lines
     assert [line.details["units_last_year"] for line in lines] == [312, 0, None]
-    assert "sold 10 units in 13 weeks; 312 in the same season last year;" in lines[0].reason
-    assert "; 0 in the same season last year;" in lines[1].reason
+    assert "sold 10 units in 13 weeks and 312 in the same season last year;" in lines[0].reason
+    assert "and 0 in the same season last year;" in lines[1].reason
     assert "last year" not in lines[2].reason
 
 
 def test_a_line_whose_depth_serves_little_of_its_demand_says_so() -> None:
     rare = {"units": 2.0, "q10": 0.0, "q50": 0.0, "q80": 0.0, "q90": 1.0}
     lines = planned(inputs(rows("tea", 100, 80).assign(**rare), rows("cups", 300)), terms()).lines
-    assert "one unit serves" not in lines[0].reason
+    assert "held" not in lines[0].reason
     assert lines[1].quantity == 1
-    assert (
-        f"one unit serves {lines[1].details['fill_rate']:.0%} of its 2.0, but another would not pay" in lines[1].reason
-    )
+    served = f"one unit is held, which serves {lines[1].details['fill_rate']:.0%} of the 2.0 expected"
+    assert f"{served}: another would not pay" in lines[1].reason
 
 
 def test_values_above_what_the_back_test_saw_are_noted() -> None:
