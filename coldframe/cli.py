@@ -33,12 +33,14 @@ from typer.exceptions import Abort, Exit, TyperException
 from coldframe import __version__, assortments, forecasts, policies
 from coldframe.errors import BadInputError, ColdframeError, ConfigurationError, GateError, NotAvailableError
 from coldframe.execution import Progress, run_all
+from coldframe.files import check_out
 from coldframe.ledger import TRANSITIONS, Ledger, Plan
 from coldframe.paths import workspace
 from coldframe.plans import caveats, check_file, overlaps, write
 from coldframe.report import plans_table
 from coldframe.review import Format, open_console, print_rows, show_plan
 from coldframe.run import STEPS, Request, find_service, parse_request
+from coldframe.scores import show_score
 from coldframe.settings import PREFIX, PROJECT_ROOT, Settings, get_settings
 
 
@@ -339,6 +341,31 @@ def decide(
             f"{count:,} {action}" for action, count in sorted(Counter(li.action for li in lines).items())
         )
         typer.echo(f"Plan {decided.plan_id}, {len(lines):,} lines ({actions or 'none'}): {out.resolve()}")
+
+
+@app.command()
+@takes_request
+def score(
+    request: Request,
+    product: Annotated[str | None, typer.Option("--product", help="Explain this launch.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all live launches to this .csv or .parquet.", dir_okay=False)
+    ] = None,
+) -> None:
+    """Score the live launches: explain one of them, or write all of them to a file.
+
+    What they need of that day is made first or re-used.
+    """
+    if product is None and out is None:
+        raise ConfigurationError("What shall be told? Say --product PRODUCT for one launch, or --out FILE for all.")
+    if out is not None:
+        check_out(out, ".csv", ".parquet")
+    _run_steps(_with_facts(request, "growth"), request)
+    if product is not None:
+        show_score(find_service("explain_score")(request.source, request.as_of, product))
+    if out is not None:
+        rows = find_service("write_scores")(request.source, request.as_of, out)
+        typer.echo(f"{rows:,} live launches as of {request.as_of}: {out.resolve()}")
 
 
 def _with_facts(request: Request, *steps: str) -> tuple[str, ...]:

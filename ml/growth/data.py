@@ -1,16 +1,19 @@
-"""What a launch looked like at the end of a week, and whether it became a bestseller in the quarter that followed.
+"""Launches at the moments they are looked at, and what became of them as far as it was known.
 
-**Bestseller**, exactly: in the 13 complete weeks after the scoring week the product's GMV, over all regions, is in the
-top tenth of the products of its category that sold anything in those weeks (rank at most a tenth of their number,
-rounded up; ties by product_id). Categories with fewer than 20 such products have no bestsellers: a tenth of so few says
-nothing. **Launch**: the source declares the day, or the first sale lies more than eight weeks after its history began.
+**Blockbuster**, exactly: in weeks 9 to 26 of its age (calendar weeks, the week of the launch being the first) the
+product's GMV, over all regions, is in the top tenth of the products of its category, old ones too, that sold anything
+in those same weeks (rank at most a tenth of their number, rounded up; ties by product_id). Categories with fewer than
+20 such products have none: a tenth of so few says nothing. **Launch**: as `dim_product` has it, but for products that
+were relisted under a new id: they are scored, and teach nothing.
 
-Features come point-in-time from the feature store; a feature that knew the label's weeks would make every figure of
-this room a lie, so labels and features meet in this file only.
+A label is whole when week 26 is over. Until then it is provisional, from LEAST_WEEKS known weeks on: ranked in week 9
+to the last known one. So a shop with one year can be learned from, with nothing that was not known at the time.
+States come point-in-time from the feature store. A state that knew the label's weeks would make every figure of this
+room a lie, so the two meet in this file only.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -20,162 +23,264 @@ from coldframe.paths import Workspace
 from coldframe.run import find_service
 from coldframe.snapshots import Snapshot
 
-QUARTER = 13
+FIRST_DAY, LAST_DAY = 7 * 8, 7 * 26
+"""The days of its age, from the Monday of the launch, between which a product is judged."""
+WEEKS = 18
+LEAST_WEEKS = 4
+"""Known weeks of the 18 from which on a label is provisional instead of unknown."""
 TOP = 0.1
 LEAST_PRODUCTS = 20
-RECENT_WEEKS = 13
-SERVICE = "growth_v1"
-
-# Counts and money are skewed over four decades: their logarithm is what a linear model can add up.
-LOGGED = (
-    "units_so_far",
-    "units_1w",
-    "units_4w",
-    "gmv_4w",
-    "orders_4w",
-    "buyers_4w",
-    "category_gmv_4w",
-    "merchant_gmv_13w",
-    "price_4w",
+LIVE_DAYS = LAST_DAY
+"""Days on sale within which a launch is live: scored, staged, and given exposure."""
+AGES = (0, 1, 3, 7, 14, 28, 56, 84, 112, 140)
+"""Days on sale at which a launch is looked at to learn from it (landmarks); 0 is the morning of its first day."""
+EARLY = FIRST_DAY
+"""Landmarks up to this one lie before the weeks it is judged in, so that a provisional label can teach them."""
+FOLDS = 5
+SERVICE = "growth_v2"
+STATE = (
+    *("units_so_far", "gmv_so_far", "discount_so_far", "orders_so_far", "days_sold", "last_sold_age", "buyers_so_far"),
+    *("repeat_buyers_so_far", "largest_buyer_units", "content_units_so_far", "refunded_units_so_far"),
+    *("impressions_so_far", "clicks_so_far", "carts_so_far", "content_impressions_so_far"),
 )
-PLAIN = (
-    "age_weeks",
-    "trend_4w",
-    "regions_4w",
-    "weeks_since_sale",
-    "discount_share_4w",
-    "exposure_share_4w",
-    "price_index_4w",
-    "category_share_4w",
-    "pace",
-)
-FEATURES = (*LOGGED, *PLAIN)
-RULE = ("units_so_far", "age_weeks")
+HALVES = ("units_so_far", "gmv_so_far")
+"""Of these the state at half its age is known as well, which tells growth from decay."""
 
 
 @dataclass(frozen=True)
 class Launches:
-    """Launches seen at the end of scoring weeks, sorted by week and product.
+    """All launches of a snapshot.
 
-    `rows` has product_id, merchant_id, category, title, launched_on, scored_week (the last week known), the raw
-    features of FEATURES, gmv_so_far, buyers_so_far (empty where the source does not say who buys), bestseller_gmv
-    (what the top tenth of its category sold at least in the 13 weeks up to then; NaN where it has too few products),
-    and `label` (True/False; None while its quarter is not over).
+    `catalogue` (index product_id): merchant_id, merchant_tier, category, subcategory, brand, title, price (list or
+    first shelf price; NaN where unknown), image_count, description_length, launched_on (of the first id, if it was
+    relisted), listed_on (its own first day), launch_week (Monday of launched_on), declared_on, relisted_of.
+    `rows`: a launch at a moment (product_id, moment, age_days, current, the columns of STATE, `…_half` of HALVES, line:
+    GMV of 18 weeks from which on a product of its category was in the top tenth lately, NaN in too small a category),
+    sorted by moment and product. `current` rows are live launches at the end of the as-of.
+    `outcomes`: what was known of a launch at the end of a Sunday (until: the midnight after it; product_id, weeks,
+    units and gmv of those weeks, hit). `cutoffs` are the untils to validate from, `end` the last one.
     """
 
+    catalogue: pd.DataFrame
     rows: pd.DataFrame
-    last_week: date
+    outcomes: pd.DataFrame
+    cutoffs: tuple[pd.Timestamp, ...]
+    end: pd.Timestamp
+    has_traffic: bool
+    has_buyers: bool
+    has_refunds: bool
 
-    @property
-    def known(self) -> pd.DataFrame:
-        return self.rows[self.rows["label"].notna()]
+    def known(self, until: pd.Timestamp) -> pd.DataFrame:
+        """Outcomes known at `until` of launches that may teach, with their catalogue; `log_demand` is the logarithm of
+        one plus the units of all 18 weeks (at the pace of those known), `known_on` the day a label could be first."""
+        found = self.outcomes[self.outcomes["until"] == until].drop(columns="until")
+        found = found.join(self.catalogue, on="product_id")
+        found = found[found["relisted_of"].isna()]
+        return found.assign(
+            demand=found["units"] / found["weeks"] * WEEKS,
+            log_demand=np.log1p(found["units"] / found["weeks"] * WEEKS),
+            known_on=found["launch_week"] + pd.Timedelta(days=FIRST_DAY + 7 * LEAST_WEEKS),
+        ).sort_values(["known_on", "product_id"], ignore_index=True)
+
+    def labelled(self, until: pd.Timestamp, known: pd.DataFrame) -> pd.DataFrame:
+        """Landmark rows up to `until` whose outcome `known` tells: hit, demand, log_demand, weeks appended."""
+        rows = self.rows[~self.rows["current"] & (self.rows["moment"] <= until)]
+        rows = rows.merge(known[["product_id", "hit", "demand", "log_demand", "weeks"]], on="product_id")
+        return rows[(rows["age_days"] <= EARLY) | (rows["weeks"] == WEEKS)].reset_index(drop=True)
 
     @property
     def current(self) -> pd.DataFrame:
-        return self.rows[self.rows["scored_week"] == pd.Timestamp(self.last_week)]
+        return self.rows[self.rows["current"]].reset_index(drop=True)
 
 
 def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
-    """Launches in weeks of their first quarter whose outcome is known, and today's, with features as known then.
-
-    Raises NotAvailableError without a complete week.
-    """
+    """Launches of the snapshot, point-in-time. Raises NotAvailableError without a complete week."""
     weeks = snapshot.query("select max(week_start) as week from fct_category_week where days_elapsed = 7")["week"]
     if weeks.isna().all():
         raise NotAvailableError(f"Snapshot {snapshot.id} has no complete week. Land at least one.")
-    spine = snapshot.query(_SPINE.format(quarter=QUARTER, recent=RECENT_WEEKS, top=TOP, least=LEAST_PRODUCTS))
-    spine["event_timestamp"] = spine["scored_week"] + pd.Timedelta(weeks=1)
-    known = find_service("training_frame")(workspace, spine[["product_id", "event_timestamp"]], SERVICE)
-    rows = pd.concat([spine, known[[name for name in FEATURES if name not in (*spine.columns, "pace")]]], axis=1)
-    # On pace for the top tenth: 13 weeks like the last four, over what the top tenth of the category sold lately.
-    rows["pace"] = np.log((rows["gmv_4w"].fillna(0) / 4 * QUARTER + 1) / (rows["threshold"] + 1))
-    rows["label"] = rows["label"].astype("boolean")
+    end = pd.Timestamp(weeks.max()) + pd.Timedelta(weeks=1)
+    now = pd.Timestamp(snapshot.as_of) + pd.Timedelta(days=1)
+    catalogue = snapshot.query(_CATALOGUE.format(as_of=snapshot.as_of)).set_index("product_id")
+    for name in ("launched_on", "listed_on", "launch_week", "declared_on"):
+        catalogue[name] = pd.to_datetime(catalogue[name])
+    spine = _spine(catalogue, now, end)
+    cutoffs = _cutoffs(spine, catalogue, end)
+    outcomes = snapshot.query(
+        _OUTCOMES.format(
+            untils=", ".join(f"(date '{until:%F}')" for until in sorted({*cutoffs, end})),
+            **{"first": FIRST_DAY, "last": LAST_DAY - 7, "least": LEAST_WEEKS, "top": TOP, "products": LEAST_PRODUCTS},
+        )
+    )
+    outcomes["until"] = pd.to_datetime(outcomes["until"])
+    rows = _states(workspace, spine)
+    rows["monday"] = rows["moment"].dt.to_period("W-SUN").dt.start_time
+    rows = rows.join(catalogue[["category"]], on="product_id")
+    rows = rows.merge(_lines(snapshot, rows["monday"]), how="left", on=["monday", "category"])
+    told = snapshot.query(
+        "select (select count(customer_id) from fct_order_lines) > 0 as buyers, "
+        "(select count(impressions) from fct_product_week) > 0 as traffic, "
+        "(select count(refunded_units) from fct_product_week) > 0 as refunds"
+    ).iloc[0]
     return Launches(
-        rows.sort_values(["scored_week", "product_id"], ignore_index=True), pd.Timestamp(weeks.max()).date()
+        catalogue,
+        rows.drop(columns=["monday", "category"]).sort_values(["moment", "product_id"], ignore_index=True),
+        outcomes,
+        cutoffs,
+        end,
+        **{f"has_{name}": bool(told[name]) for name in ("traffic", "buyers", "refunds")},
     )
 
 
-def matrix(rows: pd.DataFrame, features: tuple[str, ...] = FEATURES) -> np.ndarray:
-    """Model inputs [row, feature]: logarithms of skewed counts, the rest as it is; NaN where nothing is known."""
-    logged = {name: np.log1p(rows[name].astype(float).clip(lower=0)) for name in features if name in LOGGED}
-    columns = [logged[name] if name in logged else rows[name].astype(float) for name in features]
-    return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+def _spine(catalogue: pd.DataFrame, now: pd.Timestamp, end: pd.Timestamp) -> pd.DataFrame:
+    """Launches at their landmarks, where a label may be known, and live ones now."""
+    teaching = catalogue[
+        catalogue["relisted_of"].isna()
+        & (catalogue["launch_week"] + pd.Timedelta(days=FIRST_DAY + 7 * LEAST_WEEKS) <= end)
+    ]
+    past = pd.DataFrame(
+        {
+            "product_id": np.repeat(teaching.index.to_numpy(), len(AGES)),
+            "age_days": np.tile(AGES, len(teaching)),
+            "launched_on": np.repeat(teaching["launched_on"].to_numpy(), len(AGES)),
+        }
+    )
+    live = catalogue[catalogue["listed_on"] > now - pd.Timedelta(days=LIVE_DAYS + 1)].reset_index()
+    live["age_days"] = (now - live["launched_on"]).dt.days
+    spine = pd.concat(
+        [past.assign(current=False), live[["product_id", "age_days", "launched_on"]].assign(current=True)],
+        ignore_index=True,
+    )
+    spine["moment"] = spine["launched_on"] + pd.to_timedelta(spine["age_days"], unit="D")
+    return spine[spine["moment"] <= now].reset_index(drop=True)
 
 
-# `weekly` has a row for every week since a product's first sale, so thirteen rows are thirteen weeks. Money stays
-# decimal until it has been ranked: sums of doubles depend on the order of threads, and so would who is a bestseller.
-_SPINE = """
-with weekly as (
-    select
-        week_start, product_id, any_value(category) as category,
-        sum(units)::bigint as units, sum(gmv) as gmv, sum(buyers)::bigint as buyers
-    from fct_product_week where days_elapsed = 7 group by week_start, product_id
+def _cutoffs(spine: pd.DataFrame, catalogue: pd.DataFrame, end: pd.Timestamp) -> tuple[pd.Timestamp, ...]:
+    """Mondays that part the landmarks with a label into FOLDS of equal size, all after there is something to learn."""
+    teaching = spine[~spine["current"] & (spine["age_days"] <= EARLY)]
+    if teaching.empty:
+        return ()
+    first = catalogue.loc[teaching["product_id"].unique(), "launch_week"].min()
+    begin = first + pd.Timedelta(days=FIRST_DAY + 7 * LEAST_WEEKS + 28)
+    moments = teaching.loc[teaching["moment"] >= begin, "moment"].sort_values(ignore_index=True)
+    if moments.empty:
+        return ()
+    parts = moments.iloc[(np.arange(FOLDS) * len(moments)) // FOLDS].dt.to_period("W-SUN").dt.start_time
+    return tuple(sorted(set(parts) - {end}))
+
+
+def _states(workspace: Workspace, spine: pd.DataFrame) -> pd.DataFrame:
+    """The spine with STATE as it was known, and at half the age; nothing known is nothing sold."""
+    half = spine["launched_on"] + pd.to_timedelta(spine["age_days"] // 2, unit="D")
+    asked = pd.concat(
+        [
+            spine[["product_id", "moment"]],
+            pd.DataFrame({"product_id": spine["product_id"], "moment": half}),
+        ]
+    ).rename(columns={"moment": "event_timestamp"})
+    distinct = asked.drop_duplicates().reset_index(drop=True)
+    known = find_service("training_frame")(workspace, distinct, SERVICE).set_index(["product_id", "event_timestamp"])
+    counts = [name for name in STATE if name != "last_sold_age"]
+    nothing = {name: 0 for name in counts if known[name].notna().any()}
+    known = known[list(STATE)].astype(float).fillna(nothing)
+    state = known.loc[pd.MultiIndex.from_frame(spine[["product_id", "moment"]])].reset_index(drop=True)
+    before = known.loc[pd.MultiIndex.from_arrays([spine["product_id"], half]), list(HALVES)].reset_index(drop=True)
+    return pd.concat([spine.drop(columns="launched_on"), state, before.add_suffix("_half")], axis=1)
+
+
+def _lines(snapshot: Snapshot, mondays: "pd.Series[pd.Timestamp]") -> pd.DataFrame:
+    untils: Sequence[pd.Timestamp] = sorted(mondays.unique())
+    if not untils:
+        return pd.DataFrame({"monday": pd.Series(dtype="datetime64[ns]"), "category": [], "line": []})
+    lines = snapshot.query(
+        _LINES.format(
+            untils=", ".join(f"(date '{until:%F}')" for until in untils), weeks=WEEKS, top=TOP, products=LEAST_PRODUCTS
+        )
+    )
+    return lines.assign(monday=pd.to_datetime(lines["monday"]))
+
+
+_CATALOGUE = """
+with shelf as (
+    select product_id, arg_min(price, valid_from) as price from dim_price
+    where valid_from <= date '{as_of}' group by product_id
 ),
-weeks as (select distinct week_start from weekly),
+products as (
+    select
+        dim_product.*, coalesce(dim_product.list_price, shelf.price) as price, dim_merchant.tier as merchant_tier,
+        coalesce(earlier.launched_on, dim_product.launched_on) as counted_from
+    from dim_product
+    left join shelf using (product_id)
+    left join dim_merchant using (merchant_id)
+    left join dim_product as earlier on earlier.product_id = dim_product.relisted_of
+)
+select
+    product_id, merchant_id, merchant_tier, category, subcategory, brand, title, price::double as price,
+    image_count::double as image_count, description_length::double as description_length,
+    counted_from as launched_on, launched_on as listed_on, date_trunc('week', counted_from)::date as launch_week,
+    declared_on, relisted_of
+from products
+where launch_source <> 'before_history' and launched_on <= date '{as_of}'
+order by product_id
+"""
+
+# Money stays decimal until it has been ranked: sums of doubles depend on the order of threads, and so would who is a
+# blockbuster.
+_OUTCOMES = """
+with sold as (
+    select product_id, category, week_start, sum(units) as units, sum(gmv) as gmv
+    from fct_product_week where units > 0 and days_elapsed = 7 group by all
+),
 launches as (
-    select product_id, merchant_id, category, title, launched_on, date_trunc('week', launched_on)::date as launch_week
-    from dim_product where launch_source <> 'before_history'
+    select product_id, date_trunc('week', launched_on)::date as launch_week
+    from dim_product where launch_source <> 'before_history' and relisted_of is null
 ),
-spine as (
-    select
-        launches.*, weeks.week_start as scored_week,
-        (weeks.week_start - launches.launch_week) // 7 as age
-    from launches
-    inner join weeks on weeks.week_start between launches.launch_week and launches.launch_week + 7 * ({recent} - 1)
+untils as (select * from (values {untils}) as given (until)),
+windows as (
+    select distinct untils.until, launch_week, least(launch_week + {last}, until - 7) as last_week
+    from launches cross join untils
+    where least(launch_week + {last}, until - 7) >= launch_week + {first} + 7 * ({least} - 1)
 ),
-so_far as (
-    select
-        spine.product_id, spine.scored_week, sum(weekly.units)::bigint as units_so_far,
-        sum(weekly.gmv)::double as gmv_so_far, sum(weekly.buyers)::bigint as buyers_so_far
-    from spine
-    inner join weekly on spine.product_id = weekly.product_id
-        and weekly.week_start between spine.launch_week and spine.scored_week
+totals as (
+    select launch_week, last_week, product_id, category, sum(sold.units) as units, sum(sold.gmv) as gmv
+    from (select distinct launch_week, last_week from windows) as spans
+    inner join sold on sold.week_start between launch_week + {first} and last_week
     group by all
-),
-ahead as (
-    select weeks.week_start as scored_week, weekly.category, weekly.product_id, sum(weekly.gmv) as gmv
-    from weeks
-    inner join weekly on weekly.week_start between weeks.week_start + 7 and weeks.week_start + 7 * {quarter}
-    where weeks.week_start + 7 * {quarter} <= (select max(week_start) from weeks)
-    group by all having sum(weekly.gmv) > 0
 ),
 ranked as (
     select
-        scored_week, product_id,
-        row_number() over (partition by scored_week, category order by gmv desc, product_id) as place,
-        count(*) over (partition by scored_week, category) as products
-    from ahead
-),
-behind as (
-    select weeks.week_start as scored_week, weekly.category, weekly.product_id, sum(weekly.gmv) as gmv
-    from weeks
-    inner join weekly on weekly.week_start between weeks.week_start - 7 * ({quarter} - 1) and weeks.week_start
-    group by all having sum(weekly.gmv) > 0
-),
-thresholds as (
-    select
-        scored_week, category, quantile_cont(gmv::double, 1 - {top}) as threshold, count(*) as products
-    from behind group by all
+        *, row_number() over (partition by launch_week, last_week, category order by gmv desc, product_id) as place,
+        count(*) over (partition by launch_week, last_week, category) as products
+    from totals where gmv > 0
 )
 select
-    spine.product_id, spine.merchant_id, spine.category, spine.title, spine.launched_on::timestamp as launched_on,
-    spine.scored_week::timestamp as scored_week, spine.age,
-    coalesce(so_far.units_so_far, 0) as units_so_far, coalesce(so_far.gmv_so_far, 0) as gmv_so_far,
-    -- Who buys is not known where nobody ever was a customer.
-    case when (select sum(buyers) from weekly) > 0 then coalesce(so_far.buyers_so_far, 0) end as buyers_so_far,
-    coalesce(thresholds.threshold, 0) as threshold,
-    case when thresholds.products >= {least} then thresholds.threshold end as bestseller_gmv,
-    case
-        when spine.scored_week + 7 * {quarter} > (select max(week_start) from weeks) then null
-        else coalesce(ranked.products >= {least} and ranked.place <= ceil({top} * ranked.products), false)
-    end as label
-from spine
-left join so_far using (product_id, scored_week)
-left join ranked using (product_id, scored_week)
-left join thresholds using (scored_week, category)
--- Weeks whose quarter is not over teach nothing; only the last one is scored.
-where
-    spine.scored_week + 7 * {quarter} <= (select max(week_start) from weeks)
-    or spine.scored_week = (select max(week_start) from weeks)
-order by scored_week, product_id
+    until, launches.product_id, ((windows.last_week - launch_week - {first}) // 7 + 1)::bigint as weeks,
+    coalesce(totals.units, 0)::double as units, coalesce(totals.gmv, 0)::double as gmv,
+    coalesce(place <= ceil({top} * products) and products >= {products}, false) as hit
+from windows
+inner join launches using (launch_week)
+left join totals using (launch_week, last_week, product_id)
+left join ranked using (launch_week, last_week, product_id)
+order by until, launches.product_id
+"""
+
+_LINES = """
+with sold as (
+    select product_id, category, week_start, sum(gmv) as gmv
+    from fct_product_week where units > 0 and days_elapsed = 7 group by all
+),
+untils as (select * from (values {untils}) as given (monday)),
+totals as (
+    select monday, category, product_id, sum(gmv) as gmv
+    from untils inner join sold on sold.week_start between monday - 7 * {weeks} and monday - 7
+    group by all having sum(gmv) > 0
+),
+known as (
+    select monday, least({weeks}, (monday - (select min(week_start) from sold)) // 7) as weeks from untils
+)
+select
+    monday, category,
+    case when count(*) >= {products} then quantile_cont(gmv::double, 1 - {top}) * {weeks} / any_value(weeks) end as line
+from totals inner join known using (monday)
+group by monday, category
+order by monday, category
 """

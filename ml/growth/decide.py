@@ -11,7 +11,7 @@ from datetime import date
 from ml.promotion import Scores, decide_promotion
 
 LEAST_BESTSELLERS = 20
-"""Validated bestsellers below which a difference between methods is noise, and the rule serves."""
+"""Validated blockbusters below which a difference between methods is noise, and the rule serves."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Choice:
 
 
 BASE_RATE = "base_rate"
-"""Every launch gets the share of bestsellers among earlier ones: what is left where no method's chances can be used."""
+"""Every launch gets the share of blockbusters among earlier ones: what is left where no method's chances are of use."""
 
 
 def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule") -> Choice:
@@ -49,7 +49,7 @@ def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule
     if rule not in evidence or bestsellers < LEAST_BESTSELLERS:
         return Choice(
             rule,
-            (f"{bestsellers} validated bestsellers are too few to tell methods apart (needed: {LEAST_BESTSELLERS})",),
+            (f"{bestsellers} validated blockbusters are too few to tell methods apart (needed: {LEAST_BESTSELLERS})",),
         )
     choice = _best(evidence, rule)
     found = evidence[choice.method]

@@ -1,68 +1,116 @@
-"""How good a launch score is, on launches later than those it learned from, beside the rule it must beat.
+"""How good a launch score is, on launches later than what it learned from, beside the rules it must beat.
 
-A score is validated the way it is used: at each scoring week it has seen only quarters that were over by then, so
-thirteen weeks lie between the last launch it learned from and the first it is judged on.
+A score is validated the way it is used: at each cutoff it has learned from outcomes as they were known then, whole or
+provisional, and is judged on what the launches of the following weeks became.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss
 
-from coldframe.settings import get_settings
-from ml.growth.data import QUARTER
+from ml.growth.data import Launches
 from ml.growth.decide import BASE_RATE
-from ml.growth.model import METHODS, RULE_METHOD, Fitted, calibrate, fit
+from ml.growth.features import Kin, kin
+from ml.growth.model import (
+    METHODS,
+    MOST_ROWS,
+    RULE_METHOD,
+    Demand,
+    Fitted,
+    Spread,
+    calibrate,
+    fit,
+    learn_demand,
+    spread,
+)
 
-FOLDS = 6
 COLUMNS = (
-    *("method", "scored_week", "product_id", "category", "label", "units_so_far"),
-    *("score", "base_rate", "chance"),
+    *("method", "cutoff", "product_id", "category", "age_days", "label", "weeks", "units_so_far"),
+    *("score", "base_rate", "chance", "log_expected", "log_demand", "like_units", "category_units"),
 )
 DEPTHS = (20, 50, 100)
 BOOTSTRAPS = 60
 
 
-def validate(known: pd.DataFrame, methods: Sequence[str] = (*METHODS, BASE_RATE)) -> pd.DataFrame:
-    """Out-of-time scores: one row a launch, validation week and method, calibrated on earlier weeks' outcomes only.
+def learn(launches: Launches, until: pd.Timestamp, methods: Sequence[str]) -> tuple[Kin, Demand, dict[str, Fitted]]:
+    """What is known and learned at `until`: kin of launches, demand, and each method."""
+    past = kin(launches, until)
+    rows = thinned(launches.labelled(until, past.known))
+    frame = past.frame(rows)
+    demand = learn_demand(frame, rows["log_demand"].to_numpy(dtype=float))
+    hits = rows["hit"].to_numpy(dtype=bool)
+    return past, demand, {method: fit(method, frame, hits, demand) for method in methods}
 
-    Columns: method, scored_week, product_id, category, label, units_so_far, score (as the method gave it), chance
-    (calibrated). Empty where no week has a predecessor a quarter earlier.
+
+def thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """At most about MOST_ROWS rows: every n-th product with all its landmarks, the same ones on every machine."""
+    parts = -(-len(rows) // MOST_ROWS)
+    if parts <= 1:
+        return rows
+    number = rows["product_id"].rank(method="dense").astype(int)
+    return rows[number % parts == 0].reset_index(drop=True)
+
+
+def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE)) -> pd.DataFrame:
+    """Out-of-time scores: one row a launch, landmark and method, calibrated on earlier cutoffs' launches only.
+
+    Columns: COLUMNS. label and log_demand are what is known at the end (weeks: of how many of the 18), score is as the
+    method gave it, chance calibrated; log_expected, like_units and category_units (means of like items and of the
+    category) stand in the launch model's rows. Empty where nothing was known at any cutoff.
     """
-    weeks = sorted(known["scored_week"].unique())
-    judged = [week for week in weeks if week - pd.Timedelta(weeks=QUARTER) >= weeks[0]]
-    # Every second week where there are enough: neighbouring weeks share most of their launches.
-    folds = judged[-2 * FOLDS + 1 :: 2] if len(judged) >= 2 * FOLDS else judged[-FOLDS:]
-    parts = []
-    with ThreadPoolExecutor(get_settings().threads) as pool:
-        by_fold = pool.map(
-            lambda fold: fit(fold[0], known[known["scored_week"] <= fold[1] - pd.Timedelta(weeks=QUARTER)]),
-            [(method, week) for method in methods for week in folds],
+    truth = launches.known(launches.end)
+    judged = launches.labelled(launches.end, truth)
+    parts: list[pd.DataFrame] = []
+    seen: dict[str, list[pd.DataFrame]] = {method: [] for method in methods}
+    for cutoff, following in zip(launches.cutoffs, (*launches.cutoffs[1:], launches.end), strict=True):
+        rows = judged[(judged["moment"] > cutoff) & (judged["moment"] <= following)].reset_index(drop=True)
+        if rows.empty or launches.known(cutoff).empty:
+            continue
+        past, demand, fitted = learn(launches, cutoff, methods)
+        frame = past.frame(rows)
+        base = pd.DataFrame(
+            {
+                "cutoff": cutoff,
+                "product_id": rows["product_id"],
+                "category": launches.catalogue.loc[rows["product_id"], "category"].to_numpy(),
+                "age_days": rows["age_days"],
+                "label": rows["hit"].astype(bool),
+                "weeks": rows["weeks"],
+                "units_so_far": rows["units_so_far"],
+            }
         )
-    for method in methods:
-        seen: list[pd.DataFrame] = []
-        for week in folds:
-            fitted: Fitted = next(by_fold)
-            part = known.loc[
-                known["scored_week"] == week, ["scored_week", "product_id", "category", "label", "units_so_far"]
-            ].copy()
-            part["score"] = fitted.predict(known[known["scored_week"] == week])
-            part["base_rate"] = fitted.base_rate
-            earlier = pd.concat(seen) if seen else part.iloc[:0]
-            calibration = calibrate(earlier["score"].to_numpy(), earlier["label"].to_numpy(dtype=bool))
-            part["chance"] = calibration.chance(part["score"].to_numpy())
+        for method, found in fitted.items():
+            score = found.score(frame)
+            earlier = pd.concat(seen[method]) if seen[method] else base.iloc[:0].assign(score=0.0)
+            calibration = calibrate(earlier["score"].to_numpy(dtype=float), earlier["label"].to_numpy(dtype=bool))
+            part = base.assign(score=score, base_rate=found.base_rate, chance=calibration.chance(score))
             part.insert(0, "method", method)
+            if method == "launch_model":
+                part["log_expected"] = demand.log(frame)
+                part["log_demand"] = rows["log_demand"]
+                part["like_units"] = past.like_means["demand"].reindex(rows["product_id"]).to_numpy()
+                means = past.known.groupby("category")["demand"].mean()
+                part["category_units"] = part["category"].map(means).fillna(past.known["demand"].mean())
             parts.append(part)
             # A base rate ranks nothing: calibrated on it, a slope would come from two weeks' luck, and of any sign.
-            if fitted.classifier is not None:
-                seen.append(part)
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
+            if found.model is not None:
+                seen[method].append(part)
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def spread_of(validated: pd.DataFrame) -> Spread:
+    """Spread of demand among the validated launches."""
+    told = validated[validated["log_expected"].notna()]
+    expected, became = (told[name].to_numpy(dtype=float) for name in ("log_expected", "log_demand"))
+    return spread(expected, became, told["age_days"].to_numpy())
 
 
 def measure(validated: pd.DataFrame) -> pd.DataFrame:
-    """One row a method: average precision, precision at k (mean over weeks), Brier score, log loss, their base-rate
+    """One row a method: average precision, precision at k (mean over cutoffs), Brier score, log loss, their base-rate
     counterparts, and 80 % bootstrap bounds of the differences to the rule (resampling products, which repeat)."""
     rows = []
     rule = validated[validated["method"] == RULE_METHOD]
@@ -71,8 +119,8 @@ def measure(validated: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {
             "method": method,
             "launches": len(part),
-            "bestsellers": int(y.sum()),
-            "average_precision": _average_precision(y, part["score"].to_numpy()),
+            "bestsellers": int(part.loc[part["label"].astype(bool), "product_id"].nunique()),
+            "average_precision": average_precision(y, part["score"].to_numpy()),
             "brier": float(brier_score_loss(y, part["chance"])),
             "log_loss": float(log_loss(y, part["chance"], labels=[False, True])),
             "base_log_loss": float(log_loss(y, part["base_rate"], labels=[False, True])),
@@ -84,12 +132,10 @@ def measure(validated: pd.DataFrame) -> pd.DataFrame:
 
 
 def precision_at(part: pd.DataFrame, k: int) -> float:
-    """Share of bestsellers among the k best scored of each week, averaged over weeks; ties by units, then product."""
-    ordered = part.sort_values(
-        ["scored_week", "score", "units_so_far", "product_id"], ascending=[True, False, False, True]
-    )
-    top = ordered.groupby("scored_week").head(k)
-    return float(top.groupby("scored_week")["label"].mean().mean())
+    """Share of blockbusters among the k best scored of each cutoff, averaged over cutoffs; ties by units, product."""
+    ordered = part.sort_values(["cutoff", "score", "units_so_far", "product_id"], ascending=[True, False, False, True])
+    top = ordered.groupby("cutoff").head(k)
+    return float(top.groupby("cutoff")["label"].mean().mean())
 
 
 def calibration_table(part: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
@@ -100,7 +146,13 @@ def calibration_table(part: pd.DataFrame, bins: int = 10) -> pd.DataFrame:
     return table.reset_index()
 
 
-def _average_precision(y: np.ndarray, scores: np.ndarray) -> float:
+def calibration_error(part: pd.DataFrame, bins: int = 10) -> float:
+    """Expected calibration error: mean distance of promised and observed over groups of equal size."""
+    table = calibration_table(part, bins)
+    return float(np.average((table["chance"] - table["observed"]).abs(), weights=table["launches"]))
+
+
+def average_precision(y: np.ndarray, scores: np.ndarray) -> float:
     return float(average_precision_score(y, scores)) if y.any() else 0.0
 
 

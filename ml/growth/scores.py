@@ -1,8 +1,18 @@
-"""The table `scores` of a growth release: what is known and believed of each live launch.
+"""The table `scores` of a growth release, and what explains it: what is known and believed of each live launch.
 
 Incubation gives traffic by these rows and the assortment takes its newcomers from them; they read columns by name, so
 a name that changes here breaks them.
 """
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ml.growth.data import WEEKS, Launches
+from ml.growth.features import GROUPS, Kin
+from ml.growth.model import EXPECTED, Calibration, Demand, Fitted, Spread
+from ml.growth.rates import rates
 
 COLUMNS: dict[str, str] = {
     "product_id": "Product.",
@@ -40,3 +50,120 @@ COLUMNS: dict[str, str] = {
     "reasons": "Why, in plain words.",
     "relisted_of": "Product this one is a duplicate of under a new id, else null.",
 }
+
+LIKE_ITEMS = 5
+"""Like items told of each launch."""
+_GROUP_OF = {name: group for group, names in GROUPS.items() for name in names} | {
+    EXPECTED: "what it sold so far",
+    "words": "its words",
+}
+_COUNTED = ("impressions", "clicks", "carts", "orders", "units", "buyers", "repeat_buyers", "refunded_units")
+_WHOLE = ("age_days", "age_weeks", "rule_rank", *(f"{name}_so_far" for name in _COUNTED))
+_DIGITS = {
+    **dict.fromkeys(("probability", "probability_low", "probability_high", "rate_mean", "largest_buyer_share"), 6),
+    **dict.fromkeys(("demand_mean", "demand_q10", "demand_q50", "demand_q90", "gmv_per_unit"), 3),
+    "rate_strength": 1,
+}
+
+
+def score_table(
+    launches: Launches, kin: Kin, fitted: Fitted, demand: Demand, calibration: Calibration, spread: Spread
+) -> pd.DataFrame:
+    """COLUMNS of every live launch, the most promising first."""
+    rows = launches.current
+    frame = kin.frame(rows)
+    raw = fitted.score(frame)
+    chance = calibration.chance(raw)
+    low, high = calibration.interval(raw)
+    of = launches.catalogue.loc[rows["product_id"]].reset_index(drop=True)
+    found = rows.join(of.drop(columns=["launch_week"]))
+    found["probability"] = chance
+    found["probability_low"], found["probability_high"] = np.minimum(low, chance), np.maximum(high, chance)
+    expected = spread.apply(demand.log(frame), frame.age_days)
+    # What it sold in those weeks by now, it has sold.
+    sold = launches.outcomes[launches.outcomes["until"] == launches.end].set_index("product_id")["units"]
+    floor = sold.reindex(rows["product_id"]).fillna(0).to_numpy()
+    found[list(expected.columns)] = np.maximum(expected.to_numpy(), floor[:, None])
+    found["age_weeks"] = found["age_days"] // 7
+    usual = np.exp(of["category"].map(kin.category_price).fillna(kin.shop_price))
+    units = found["units_so_far"]
+    found["gmv_per_unit"] = (found["gmv_so_far"] / units.where(units > 0)).fillna(of["price"]).fillna(usual)
+    priors = rates(kin, launches.rows, pd.Index(rows["product_id"].unique()))
+    found = found.join(priors, on="product_id")
+    found["largest_buyer_share"] = found["largest_buyer_units"] / units.where(units > 0)
+    if not launches.has_buyers:
+        found[["buyers_so_far", "repeat_buyers_so_far", "largest_buyer_share"]] = np.nan
+    found["bestseller_gmv"] = found["line"]
+    found["evidence"] = "exposure" if launches.has_traffic else "units"
+    found = found.sort_values("product_id", ignore_index=True)
+    by_category = found.groupby("category")
+    found["rule_rank"] = by_category["units_so_far"].rank(method="first", ascending=False)
+    found["of_category"] = by_category["product_id"].transform("size")
+    found["teachers"] = found["category"].map(kin.known["category"].value_counts()).fillna(0).astype(int)
+    found["reasons"] = [_reason(row, launches.has_traffic, len(kin.known)) for row in found.itertuples()]
+    found = found.astype(dict.fromkeys(_WHOLE, "Int64"))
+    found["raw"] = pd.Series(raw, index=rows["product_id"]).reindex(found["product_id"]).to_numpy()
+    # The curve has steps, and within one the raw scores still rank.
+    ordered = found.sort_values(["probability", "raw", "product_id"], ascending=[False, False, True], ignore_index=True)
+    return ordered[list(COLUMNS)].round(_DIGITS)
+
+
+def _reason(row: Any, has_traffic: bool, teachers: int) -> str:
+    days = int(row.age_days)
+    told = []
+    if row.units_so_far > 0:
+        to = "" if pd.isna(row.buyers_so_far) or not row.buyers_so_far else f" to {int(row.buyers_so_far):,} buyers"
+        told.append(
+            f"sold {int(row.units_so_far):,} units{to} in {days} day{'s' * (days != 1)}, "
+            f"{int(row.rule_rank):,} of {int(row.of_category):,} live launches of its category"
+        )
+        if row.line > 0:
+            pace = row.gmv_so_far / max(days, 1) * 7 * WEEKS / row.line
+            told.append(f"on pace for {pace:,.1f} times what the category's top tenth sells in {WEEKS} weeks")
+    else:
+        told.append(f"nothing sold in {days} day{'s' * (days != 1)}: judged by what is like it")
+    if has_traffic:
+        shown = f"shown {int(row.impressions_so_far):,} times"
+        per = row.orders_so_far / row.impressions_so_far * 1000 if row.impressions_so_far else 0
+        told.append(f"{shown}, {per:,.1f} orders per 1,000" if row.impressions_so_far else "never shown")
+    else:
+        told.append("the source has no traffic: judged by units, whoever pushed it")
+    if not teachers:
+        told.append("no earlier launch has an outcome yet: a tenth is assumed")
+    elif not row.teachers:
+        told.append("its category has no earlier launch: the shop's are taken")
+    if pd.notna(row.declared_on) and row.declared_on > row.listed_on:
+        told.append(f"declared as launched on {row.declared_on:%F}, but sold since {row.listed_on:%F}, which counts")
+    if pd.notna(row.relisted_of):
+        told.append(
+            f"a relisting of {row.relisted_of} of the same merchant, title and brand, on sale since "
+            f"{row.launched_on:%F}: no clean slate"
+        )
+    return "; ".join(told)
+
+
+def contributions(launches: Launches, kin: Kin, fitted: Fitted) -> pd.DataFrame:
+    """What speaks for and against each live launch: product_id, because (a group of features), adds (log-odds beside an
+    average launch of its age), the strongest first."""
+    rows = launches.current
+    single = fitted.contributions(kin.frame(rows))
+    if single.empty or not len(rows):
+        return pd.DataFrame({"product_id": pd.Series(dtype=str), "because": pd.Series(dtype=str), "adds": []})
+    grouped = single.T.groupby(single.columns.map(_GROUP_OF)).sum().T.assign(product_id=rows["product_id"].to_numpy())
+    long = grouped.melt("product_id", var_name="because", value_name="adds").round({"adds": 4})
+    long = long[long["adds"] != 0].assign(size=lambda d: -d["adds"].abs())
+    return long.sort_values(["product_id", "size", "because"], ignore_index=True).drop(columns="size")
+
+
+def like_items(launches: Launches, kin: Kin) -> pd.DataFrame:
+    """Nearest like items of each live launch (LIKE_ITEMS at most) and their course: product_id, like_id, title,
+    weight, launched_on, units_28 (units of its first 28 days), units (of weeks 9 to 26, as far as known), hit."""
+    near = kin.near[kin.near["product_id"].isin(launches.current["product_id"])]
+    near = near.sort_values(["product_id", "weight", "like_id"], ascending=[True, False, True])
+    near = near.groupby("product_id").head(LIKE_ITEMS)
+    early = launches.rows[(launches.rows["age_days"] == 28) & ~launches.rows["current"]]
+    course = kin.known.set_index("product_id")[["title", "launched_on", "units", "hit"]]
+    course["units_28"] = early.set_index("product_id")["units_so_far"].reindex(course.index)
+    told = near.join(course, on="like_id").round({"weight": 4})
+    columns = ["product_id", "like_id", "title", "weight", "launched_on", "units_28", "units", "hit"]
+    return told[columns].reset_index(drop=True)

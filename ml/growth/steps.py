@@ -1,4 +1,4 @@
-"""The step ``growth``: scores every recent launch of the published snapshot by the method that may serve.
+"""The step ``growth``: scores every live launch of the published snapshot by the method that may serve.
 
 Incubation gives traffic by these chances. The facts are always the snapshot's; only the method has to earn its place,
 so every run ends with a release of its own day in force. When it fails, incubation refuses to plan from an older one.
@@ -6,31 +6,25 @@ so every run ends with a release of its own day in force. When it fails, incubat
 
 import io
 import json
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from coldframe import snapshots
 from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
-from ml.growth import data, evaluate
+from ml.growth import data, evaluate, scores
 from ml.growth.decide import BASE_RATE, Choice, Evidence, Held, choose, serve
-from ml.growth.model import METHODS, Calibration, calibrate, fit
+from ml.growth.model import METHODS, calibrate
 from ml.promotion import PromotionDecision, decided
 from ml.registry import Registry, Release, code_hash
 
 MODEL = "growth"
 _DIGITS = 6
-# The table `scores`, which incubation and assortment read.
-COLUMNS = (
-    *("product_id", "category", "merchant_id", "title", "launched_on", "age_weeks", "probability"),
-    *("probability_low", "probability_high", "rule_rank", "units_so_far", "gmv_so_far", "buyers_so_far"),
-    *("bestseller_gmv", "reasons"),
-)
 
 
 def growth(request: Request) -> StepResult:
@@ -41,7 +35,7 @@ def growth(request: Request) -> StepResult:
     """
     place = workspace(request.source)
     snapshot = snapshots.of_day(place, request.as_of)
-    params = {"methods": sorted(METHODS), "features": list(data.FEATURES), "code": code_hash(Path(__file__).parent)}
+    params = {"methods": sorted(METHODS), "code": code_hash(Path(__file__).parent)}
     registry = Registry(place)
     held = _held(registry, request)
     made = registry.made_from(MODEL, request.as_of, snapshot.id, params)
@@ -57,7 +51,7 @@ def growth(request: Request) -> StepResult:
     return StepResult(
         step="growth",
         summary=(
-            f"release {release.id}: {summary['launches']:,} recent launches scored by {choice.method} "
+            f"release {release.id}: {summary['launches']:,} live launches scored by {choice.method} "
             f"({'; '.join(choice.reasons)})"
         ),
         reused=reused,
@@ -83,7 +77,7 @@ def _held(registry: Registry, request: Request) -> Held | None:
         return None
     pinned = registry.pin(MODEL)
     columns = set(pq.read_schema(champion.file("scores")).names)
-    if pinned is None and (champion.as_of > request.as_of or columns != set(COLUMNS)):
+    if pinned is None and (champion.as_of > request.as_of or columns != set(scores.COLUMNS)):
         return None
     return Held(method, pinned)
 
@@ -100,22 +94,18 @@ def _train(
     held: Held | None,
 ) -> tuple[Release, Choice, Choice]:
     launches = data.load(registry.workspace, snapshot)
-    known = launches.known
-    validated = evaluate.validate(known)
+    validated = evaluate.validate(launches)
     measured = evaluate.measure(validated).round(_DIGITS) if len(validated) else pd.DataFrame(columns=["method"])
     favoured, choice = _choose(measured, held)
     chosen = validated[validated["method"] == choice.method]
     calibration = calibrate(chosen["score"].to_numpy(dtype=float), chosen["label"].to_numpy(dtype=bool))
-    warnings = []
-    if not len(validated):
-        weeks = known["scored_week"].nunique()
-        warnings.append(
-            f"{weeks} weeks of launches have a known outcome; validation needs more than {data.QUARTER}. "
-            "The scores are not validated, and their intervals say so."
-        )
-    if not len(launches.current):
-        warnings.append(f"No product was launched in the last {data.RECENT_WEEKS} weeks: there is nothing to score.")
-    scores = _scores(launches, choice, calibration)
+    known, demand, learned = evaluate.learn(launches, launches.end, (choice.method,))
+    fitted = learned[choice.method]
+    if not len(known.known):
+        # Nobody's fate is known: by its definition a tenth of what sells is a blockbuster.
+        fitted = replace(fitted, base_rate=data.TOP)
+    scored = scores.score_table(launches, known, fitted, demand, calibration, evaluate.spread_of(validated))
+    warnings = _warnings(launches, validated)
     table = evaluate.calibration_table(chosen) if len(chosen) else pd.DataFrame(columns=["group"])
     metrics = {
         f"{row['method']}.{name}": float(row[name])
@@ -127,7 +117,7 @@ def _train(
     summary = {
         "method": choice.method,
         "favoured": favoured.method,
-        "launches": len(scores),
+        "launches": len(scored),
         "warnings": warnings,
     }
     artefacts = {"summary.json": json.dumps(summary, sort_keys=True).encode()}
@@ -140,7 +130,9 @@ def _train(
         params,
         metrics,
         {
-            "scores": scores,
+            "scores": scored,
+            "contributions": scores.contributions(launches, known, fitted),
+            "like_items": scores.like_items(launches, known),
             "validation": validated.astype({"label": bool}).round(_DIGITS),
             "calibration": table.round(_DIGITS),
             "measures": measured,
@@ -161,36 +153,23 @@ def _choose(measured: pd.DataFrame, held: Held | None) -> tuple[Choice, Choice]:
     return favoured, serve(favoured, held, evidence, bestsellers)
 
 
-def _scores(launches: data.Launches, choice: Choice, calibration: Calibration) -> pd.DataFrame:
-    rows = launches.current.copy()
-    known = launches.known
-    raw = fit(choice.method, known).predict(rows) if len(known) else np.full(len(rows), data.TOP)
-    chance = calibration.chance(raw)
-    rows["raw"] = raw
-    low, high = calibration.interval(raw)
-    rows["probability"] = chance
-    rows["probability_low"] = np.minimum(low, chance)
-    rows["probability_high"] = np.maximum(high, chance)
-    rows["rule_rank"] = rows.groupby("category")["units_so_far"].rank(method="first", ascending=False).astype("int64")
-    rows["of_category"] = rows.groupby("category")["product_id"].transform("size")
-    rows["age_weeks"] = rows["age"]
-    rows["reasons"] = [_reason(row) for row in rows.itertuples()]
-    # The curve has steps, and within one the raw scores still rank.
-    ordered = rows.sort_values(["probability", "raw", "product_id"], ascending=[False, False, True], ignore_index=True)
-    return ordered[list(COLUMNS)].round({name: _DIGITS for name in COLUMNS if name.startswith("probability")})
-
-
-def _reason(row: Any) -> str:
-    weeks = int(row.age) + 1
-    to = "" if pd.isna(row.buyers_so_far) else f" to {int(row.buyers_so_far):,} buyers"
-    sold = (
-        f"sold {int(row.units_so_far):,} units{to} in {weeks} week{'s' * (weeks > 1)}, "
-        f"{int(row.rule_rank):,} of {int(row.of_category):,} launches of its category"
-    )
-    if row.threshold <= 0:
-        return sold
-    pace = float(np.exp(row.pace))
-    return f"{sold}; on pace for {pace:,.1f} times what the category's top tenth sells in a quarter"
+def _warnings(launches: data.Launches, validated: pd.DataFrame) -> list[str]:
+    catalogue, live = launches.catalogue, launches.current
+    told = []
+    if not len(validated):
+        told.append(
+            f"Of {len(launches.known(launches.end)):,} launches something is known of their weeks 9 to 26; validation "
+            "needs some that were known weeks ago. The scores are not validated, and their intervals say so."
+        )
+    if not len(live):
+        told.append(f"No product was launched in the last {data.LIVE_DAYS // 7} weeks: there is nothing to score.")
+    if late := int((catalogue["declared_on"] > catalogue["listed_on"]).sum()):
+        told.append(f"products.launched_on: {late:,} launches are declared after their first sale, which counts.")
+    if again := int(catalogue.loc[live["product_id"], "relisted_of"].notna().sum()):
+        told.append(f"{again:,} live launches are relistings of the same merchant's product: no clean slate.")
+    if len(live) and not launches.has_traffic:
+        told.append("The source has no traffic: launches are judged by units, whoever pushed them.")
+    return told
 
 
 def _promote(registry: Registry, release: Release, choice: Choice) -> PromotionDecision:
@@ -214,7 +193,7 @@ def _picture(table: pd.DataFrame, method: str) -> bytes:
     top = float(max(table["chance"].max(), table["observed"].max(), 0.01)) * 1.05
     axes.plot([0, top], [0, top], color="#999999", linewidth=1, label="what was promised")
     axes.plot(table["chance"], table["observed"], "o-", color="#2f7d32", label=method)
-    axes.set(xlabel="promised chance", ylabel="observed share of bestsellers", xlim=(0, top), ylim=(0, top))
+    axes.set(xlabel="promised chance", ylabel="observed share of blockbusters", xlim=(0, top), ylim=(0, top))
     axes.set_title("Launch score, tenths of later launches")
     axes.legend(frameon=False)
     stream = io.BytesIO()
