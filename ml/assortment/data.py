@@ -130,8 +130,8 @@ def hand_over(snapshot: Snapshot, found: pd.DataFrame, request: Request) -> tupl
         )
     if missing := by_stage.get("graduate", set()) - set(found["product_id"]):
         notes.append(
-            f"{len(missing):,} graduates of incubation are expected to sell less than {LEAST_UNITS:g} units a region in "
-            "the season, so none ranges them"
+            f"{len(missing):,} graduates of incubation are expected to sell less than {LEAST_UNITS:g} units in every "
+            "region, so none ranges them"
         )
     return found[~leaving].reset_index(drop=True), tuple(notes)
 
