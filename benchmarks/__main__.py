@@ -25,6 +25,7 @@ NAMES = (
     "incubation.exposure",
     "incubation.brushing",
     "incubation.scale",
+    "incubation.open_bandit",
     "stock_outs",
     "launch_score",
     "sources",
