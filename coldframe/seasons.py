@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 _QUARTER = re.compile(r"(\d{4})-Q([1-4])")
 _SPAN = re.compile(r"(\d.*?)(?:\.\.|:)(.*)")
 _ACCEPTED = "'2017-Q4', '2017-10-02..2017-12-31' or the name of a season in the source's calendar"
+LEAST_WEEKS = 12
+"""Complete weeks of sales below which nothing can be forecast: no origin of a back-test leaves both something to learn
+from and something to score."""
 FARTHEST_WEEKS = 53
 """How far ahead of the as-of a season may end: a forecast repeats what the same weeks of the year brought, and reaches
 no further than a year."""

@@ -5,33 +5,55 @@ rule about a brand nobody sells is kept to the letter by every shelf, and nobody
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
 
 import duckdb
 import pandas as pd
 
-from coldframe import landed
-from coldframe.errors import ConfigurationError
+from coldframe import landed, seasons
+from coldframe.errors import BadInputError, ConfigurationError
 from coldframe.paths import workspace
 from coldframe.run import Request
+from coldframe.seasons import LEAST_WEEKS, Season
 from ml.assortment.plan import Terms
 
 _NAMED = 5
 
 
 def check(request: Request) -> None:
-    """Raises ConfigurationError for terms that do not fit: a file of rules, a service level, names of what has landed.
+    """Raises ConfigurationError for terms that do not fit (a file of rules, a service level, a season or names the
+    source does not have), BadInputError for a history that is too short to forecast the season from.
 
-    Where nothing has landed, names are not judged.
+    Where nothing has landed, there is no source to judge them by.
     """
     terms = Terms.of(request)
     place = workspace(request.source)
     tables = {
         name: duckdb.read_parquet([str(part.path) for part in found]).df()
-        for name in ("products", "merchants")
+        for name in ("products", "merchants", "calendar")
         if (found := landed.visible(place, name, request.as_of))
     }
-    if "products" in tables:
-        refuse_unknown(terms, tables["products"], tables.get("merchants", pd.DataFrame(columns=["tier"])))
+    if "products" not in tables:
+        return
+    refuse_unknown(terms, tables["products"], tables.get("merchants", pd.DataFrame(columns=["tier"])))
+    season = seasons.resolve(request.season, request.as_of, tables.get("calendar"))
+    days = [part.day for part in landed.visible(place, "order_lines", request.as_of) if part.day is not None]
+    if days:
+        _refuse_short(request, season, min(days))
+
+
+def _refuse_short(request: Request, season: Season, first_day: date) -> None:
+    """A history may turn out shorter than it looks here (its first lines cancelled), never longer."""
+    monday = first_day - timedelta(days=first_day.weekday())
+    ahead = request.as_of + timedelta(days=1) - timedelta(days=(request.as_of.weekday() + 1) % 7)
+    known = (ahead - monday).days // 7
+    needed = max(LEAST_WEEKS, request.horizon_weeks, (season.weeks[-1].start - ahead).days // 7 + 1)
+    if known < needed:
+        raise BadInputError(
+            f"order_lines have landed since {first_day}: {known} weeks, some incomplete. Forecasting season "
+            f"{season.name} needs {needed}: {LEAST_WEEKS}, and as many as it looks ahead. Land more history, or choose "
+            "a nearer season or a smaller --horizon-weeks."
+        )
 
 
 def refuse_unknown(terms: Terms, products: pd.DataFrame, merchants: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from coldframe.errors import BadInputError
+from coldframe.seasons import LEAST_WEEKS
 from ml.forecasting import models
 from ml.forecasting.conformal import finite_sample_quantiles
 from ml.forecasting.data import Floats, Ints, Panel
@@ -20,8 +21,6 @@ from ml.forecasting.models.boosting import scale
 
 log = logging.getLogger(__name__)
 QUANTILES = (0.1, 0.5, 0.8, 0.9)
-LEAST_WEEKS = 12
-"""Complete weeks below which no origin leaves both something to learn from and something to score."""
 MOST_SERIES = 1_500
 """Series of a segment back-tested at each cutoff; which ones is decided by a hash of their names."""
 LEAST_SCORES = 50

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from coldframe import landed
-from coldframe.errors import ConfigurationError
+from coldframe.errors import BadInputError, ConfigurationError
 from coldframe.paths import workspace
 from coldframe.run import Request, find_service
 from ml.assortment.asked import refuse_unknown_regions
@@ -69,6 +69,30 @@ def test_a_quota_of_what_no_product_has_is_refused_with_what_there_is(tmp_path: 
         check(rules=asked)
     assert "quota of brand AMCE: no product has that brand (there is: ACME)." in str(refused.value)
     assert "quota of brand AMCE: no product has the category 'coffee'." in str(refused.value)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_season_the_calendar_does_not_name_is_refused_with_those_it_names() -> None:
+    path = landed.partition(workspace("files"), "calendar", None).path
+    path.parent.mkdir(parents=True)
+    autumn = pd.date_range("2024-10-01", "2024-11-30").date
+    pd.DataFrame({"date": autumn, "event": "autumn", "kind": "season"}).to_parquet(path)
+    check(season="autumn")
+    with pytest.raises(ConfigurationError, match=r"'christmas' is no season.*here: autumn"):
+        check(season="christmas")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_history_too_short_for_the_season_is_refused() -> None:
+    for day in (date(2024, 6, 24), AS_OF):
+        path = landed.partition(workspace("files"), "order_lines", day).path
+        path.parent.mkdir(parents=True)
+        path.touch()
+    check(season="2024-Q4")
+    with pytest.raises(
+        BadInputError, match=r"since 2024-06-24: 14 weeks.*2025-Q1 needs 27: 12, and as many as it looks"
+    ):
+        check(season="2025-Q1")
 
 
 def test_where_nothing_has_landed_only_the_file_of_rules_is_judged(installation: Any, tmp_path: Path) -> None:
