@@ -65,6 +65,7 @@ class Request(BaseModel):
     budget: float | None = Field(None, gt=0, description="Most money for stock, over all regions; None: no limit.")
     salvage: float = Field(0.5, ge=0, le=1, description="Share of its cost that a unit left at the end brings back.")
     exposure_budget: int = Field(100_000, ge=0, description="Impressions for tomorrow's new products.")
+    policy: Path | None = Field(None, description="YAML of incubation's thresholds, caps, guarantees and objective.")
     force: bool = Field(False, description="Do the work again even if nothing it depends on changed.")
 
     @field_validator("as_of", "start", mode="before")

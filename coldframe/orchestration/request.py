@@ -35,7 +35,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "budget",
         "salvage",
     ),
-    "Incubation": ("exposure_budget",),
+    "Incubation": ("exposure_budget", "policy"),
     "Run": ("force",),
 }
 _DESCRIPTIONS = {

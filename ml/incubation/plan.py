@@ -5,7 +5,7 @@ got nothing included, with the propensity of each surface.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +97,6 @@ def plan(
     lines = _lines(launches, believed, staged, exposure, names, budget)
     notes = (*exposure.notes, *_notes(launches))
     handed_out = exposure.impressions.sum(axis=0)
-    shown: dict[str, dict[str, int]] = {}
-    for (channel, region), count in zip(names, handed_out.tolist(), strict=True):
-        shown.setdefault(channel, {})[region] = count
     moves = Counter(
         f"{previous} -> {now}"
         for previous, now in zip(launches["previous"], launches["stage"], strict=True)
@@ -112,7 +109,7 @@ def plan(
         "new": int(launches["previous"].isna().sum()),
         "left": len(set(before) - set(launches["product_id"])),
         "impressions": int(handed_out.sum()),
-        "impressions_by": shown,
+        "impressions_by": _by_channel(names, handed_out.tolist()),
         "least_propensity": exposure.floor,
         "objective": policy.objective,
         "notes": list(notes),
@@ -128,8 +125,7 @@ def _lines(
     names: tuple[tuple[str, str], ...],
     budget: int,
 ) -> tuple[PlanLine, ...]:
-    total = exposure.impressions.sum(axis=1)
-    unseen = _next_in_line(launches, total)
+    unseen = _next_in_line(launches, exposure.impressions.sum(axis=1))
     columns = {
         "rate": believed.mean,
         "top_tenth_rate": believed.line,
@@ -137,14 +133,11 @@ def _lines(
         "worth_of_looking": staged.worth,
     }
     measured = pd.DataFrame({name: np.round(values, 6) for name, values in columns.items()}).to_dict("records")
-    propensity = np.round(exposure.propensity, _PROPENSITY_DIGITS)
+    given, chances = exposure.impressions.tolist(), np.round(exposure.propensity, _PROPENSITY_DIGITS).tolist()
+    total = exposure.impressions.sum(axis=1).tolist()
+    propensity = np.round(exposure.propensity.sum(axis=1), _PROPENSITY_DIGITS).tolist()
     lines = []
     for i, row in enumerate(launches.to_dict("records")):
-        by_channel: dict[str, dict[str, int]] = {}
-        chances: dict[str, dict[str, float]] = {}
-        for (channel, region), count, chance in zip(names, exposure.impressions[i], propensity[i], strict=True):
-            by_channel.setdefault(channel, {})[region] = int(count)
-            chances.setdefault(channel, {})[region] = float(chance)
         lines.append(
             PlanLine(
                 region=EVERYWHERE,
@@ -152,7 +145,7 @@ def _lines(
                 product_id=str(row["product_id"]),
                 title=str(row["title"]),
                 action=row["stage"],
-                quantity=int(total[i]) / budget if budget else 0.0,
+                quantity=total[i] / budget if budget else 0.0,
                 value=float(row["probability"]),
                 value_low=float(row["probability_low"]),
                 value_high=float(row["probability_high"]),
@@ -160,8 +153,8 @@ def _lines(
                 alternative=unseen if total[i] else None,
                 binding_constraint=exposure.binding[i],
                 details={
-                    "impressions": int(total[i]),
-                    "propensity": round(float(exposure.propensity[i].sum()), _PROPENSITY_DIGITS),
+                    "impressions": total[i],
+                    "propensity": propensity[i],
                     "previous_stage": row["previous"],
                     "to_graduate": staged.to_graduate[i] or None,
                     "evidence": row["evidence"],
@@ -175,12 +168,20 @@ def _lines(
                     **{str(name): None if np.isnan(value) else value for name, value in measured[i].items()},
                     "rule_rank": int(row["rule_rank"]),
                     "relisted_of": _text(row["relisted_of"]),
-                    "impressions_by": by_channel,
-                    "propensity_by": chances,
+                    "impressions_by": _by_channel(names, given[i]),
+                    "propensity_by": _by_channel(names, chances[i]),
                 },
             )
         )
     return tuple(lines)
+
+
+def _by_channel(names: Sequence[tuple[str, str]], values: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Values [surface] by channel and region."""
+    found: dict[str, dict[str, Any]] = {}
+    for (channel, region), value in zip(names, values, strict=True):
+        found.setdefault(channel, {})[region] = value
+    return found
 
 
 def _next_in_line(launches: pd.DataFrame, total: "np.ndarray") -> str | None:

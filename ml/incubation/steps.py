@@ -1,75 +1,44 @@
-"""The step ``incubation``: scores in, a draft plan for tomorrow out, one line a recent launch."""
+"""The step ``incubation``: scores in, a draft plan for tomorrow out, one line a live launch, online as a draft."""
 
 import zlib
-from collections import Counter
-from dataclasses import asdict
 from datetime import timedelta
 
 from coldframe import plans, snapshots
 from coldframe.errors import NotAvailableError
-from coldframe.ledger import Ledger, PlanDraft, PlanLine
+from coldframe.ledger import Ledger, PlanDraft
 from coldframe.paths import Workspace, workspace
-from coldframe.run import Request, StepResult
-from ml.incubation import data
-from ml.incubation.decide import Policy, expose, stage
+from coldframe.run import Request, StepResult, find_service
+from ml.incubation.data import KIND, previous_stages, surfaces
+from ml.incubation.plan import plan
+from ml.incubation.policy import load
+from ml.incubation.promote import policy_in_force
 from ml.registry import Registry, Release
-
-EVERYWHERE = "all"
-"""Exposure is handed out for the whole marketplace; regions follow with traffic by region."""
 
 
 def incubation(request: Request) -> StepResult:
-    """Stages every recent launch, hands out tomorrow's exposure and saves the plan as a draft.
+    """Stages every live launch, hands out tomorrow's exposure, saves the plan as a draft and puts it online as such.
 
-    Raises NotAvailableError where the serving launch scores are not those of the published snapshot and its day.
+    Raises NotAvailableError where the serving launch scores are not those of the published snapshot and its day,
+    ConfigurationError for a policy that does not fit or a budget below what it guarantees.
     """
     place = workspace(request.source)
+    policy = policy_in_force(place) if request.policy is None else load(request.policy)
     snapshot = snapshots.of_day(place, request.as_of)
     release = _scores_of(place, snapshot, request)
     scores = release.table("scores")
-    policy = Policy()
-    launched = data.launches(scores, data.previous_stages(Ledger.open(), request.source, request.as_of))
-    staged = {launch.product_id: stage(launch, policy) for launch in launched}
-    stages = {product: decided.stage for product, decided in staged.items()}
-    seed = zlib.crc32(f"{request.source} {request.as_of}".encode())
-    exposures = expose(launched, stages, request.exposure_budget, policy, seed)
-    known = {launch.product_id: launch for launch in launched}
-    unseen = next((p for p in scores["product_id"] if not exposures[p].impressions), None)
-    lines = []
-    for row in scores.to_dict("records"):
-        exposure, decided = exposures[row["product_id"]], staged[row["product_id"]]
-        lines.append(
-            PlanLine(
-                region=EVERYWHERE,
-                category=str(row["category"]),
-                product_id=str(row["product_id"]),
-                title=str(row["title"]),
-                action=decided.stage,
-                quantity=exposure.impressions / request.exposure_budget if request.exposure_budget else 0.0,
-                value=float(row["probability"]),
-                value_low=float(row["probability_low"]),
-                value_high=float(row["probability_high"]),
-                reason=f"{decided.reason}; {row['reasons']}",
-                alternative=unseen if exposure.impressions else None,
-                binding_constraint=exposure.binding,
-                details={
-                    "impressions": exposure.impressions,
-                    "propensity": exposure.propensity,
-                    "previous_stage": known[row["product_id"]].previous,
-                    "merchant_id": row["merchant_id"],
-                    "age_weeks": int(row["age_weeks"]),
-                    "buyers": known[row["product_id"]].buyers,
-                    "rule_rank": int(row["rule_rank"]),
-                },
-            )
-        )
+    planned = plan(
+        scores,
+        previous_stages(Ledger.open(), request.source, request.as_of),
+        surfaces(snapshot, scores["category"].astype(str).unique().tolist()),
+        request.exposure_budget,
+        policy,
+        zlib.crc32(f"{request.source} {request.as_of}".encode()),
+    )
     tomorrow = request.as_of + timedelta(days=1)
-    counts = Counter(line.action for line in lines)
-    handed_out = sum(exposure.impressions for exposure in exposures.values())
-    plan, folder = plans.save(
+    made, folder = plans.save(
         place,
         PlanDraft(
-            kind=data.KIND,
+            kind=KIND,
             source=request.source,
             as_of=request.as_of,
             season=tomorrow.isoformat(),
@@ -77,19 +46,21 @@ def incubation(request: Request) -> StepResult:
             valid_until=tomorrow,
             snapshot_id=snapshot.id,
             release_ids={"growth": release.id},
-            parameters={"exposure_budget": request.exposure_budget, "policy": asdict(policy)},
-            summary={"stages": dict(counts), "impressions": handed_out},
-            lines=tuple(lines),
+            parameters={"exposure_budget": request.exposure_budget, "policy": policy.stored()},
+            summary=planned.summary,
+            lines=planned.lines,
         ),
     )
+    online = find_service("push_plan")(made.plan_id)
+    stages = ", ".join(f"{count:,} {name}" for name, count in planned.summary["stages"].items())
     return StepResult(
         step="incubation",
         summary=(
-            f"plan {plan.plan_id} for {tomorrow}: "
-            + (", ".join(f"{count:,} {name}" for name, count in counts.most_common()) or "no recent launch")
-            + f"; {handed_out:,} of {request.exposure_budget:,} impressions"
+            f"plan {made.plan_id} for {tomorrow}: {stages or 'no live launch'}; {planned.summary['impressions']:,} of "
+            f"{request.exposure_budget:,} impressions; {online}"
         ),
-        facts={"plan_id": plan.plan_id, "lines": len(lines), "stages": dict(counts), "impressions": handed_out},
+        warnings=planned.notes,
+        facts={"plan_id": made.plan_id, "lines": len(planned.lines)} | planned.summary,
         links={"plan": str(folder / "plan.csv")},
     )
 

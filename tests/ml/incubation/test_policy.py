@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from coldframe.errors import ConfigurationError
+from coldframe.settings import PROJECT_ROOT
 from ml.incubation.policy import Policy, load
 
 
@@ -49,3 +50,10 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
 def test_what_is_stored_with_a_plan_is_the_same_policy_again() -> None:
     changed = Policy(guarantees={"new": 5}, explore=0.2)
     assert Policy.model_validate(changed.stored()) == changed
+
+
+def test_the_page_lists_every_field_with_its_default_and_meaning() -> None:
+    page = (PROJECT_ROOT / "docs" / "incubation.md").read_text(encoding="utf-8")
+    for name, field in Policy.model_fields.items():
+        default = "–" if field.default == {} else field.default
+        assert f"| `{name}` | {default} | {field.description} |" in page
