@@ -155,13 +155,16 @@ def _spine(catalogue: pd.DataFrame, now: pd.Timestamp, end: pd.Timestamp) -> pd.
 
 
 def _cutoffs(spine: pd.DataFrame, catalogue: pd.DataFrame, end: pd.Timestamp) -> tuple[pd.Timestamp, ...]:
-    """Mondays that part the landmarks with a label into FOLDS of equal size, all after there is something to learn."""
+    """Mondays that part the landmarks with a whole label (if there are none, with any) into FOLDS of equal size, from
+    when there was something to learn on."""
     teaching = spine[~spine["current"] & (spine["age_days"] <= EARLY)]
     if teaching.empty:
         return ()
     first = catalogue.loc[teaching["product_id"].unique(), "launch_week"].min()
-    begin = first + pd.Timedelta(days=FIRST_DAY + 7 * LEAST_WEEKS + 28)
-    moments = teaching.loc[teaching["moment"] >= begin, "moment"].sort_values(ignore_index=True)
+    begin = first + pd.Timedelta(days=FIRST_DAY + 7 * (LEAST_WEEKS + 1))
+    after = teaching[teaching["moment"] >= begin]
+    whole = after["product_id"].map(catalogue["launch_week"]) + pd.Timedelta(days=LAST_DAY) <= end
+    moments = after.loc[whole if whole.any() else ~whole, "moment"].sort_values(ignore_index=True)
     if moments.empty:
         return ()
     parts = moments.iloc[(np.arange(FOLDS) * len(moments)) // FOLDS].dt.to_period("W-SUN").dt.start_time

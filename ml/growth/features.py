@@ -93,7 +93,7 @@ class Kin:
         self._exposure(values, rows)
         values["line"] = np.log1p(rows["line"])
         for name in KIN:
-            self._kin(values, rows["moment"], of[name])
+            self._kin(values, rows[["product_id", "moment"]], of[name])
         kin = self.like_means.reindex(rows["product_id"])
         values["like_hits"] = np.log(kin["hit"].to_numpy() + 1e-3)
         values["like_level"] = kin["log_demand"].to_numpy()
@@ -123,10 +123,10 @@ class Kin:
             values[f"{column}_rate"] = np.log(rate)
         values["content_share"] = (rows["content_impressions_so_far"] / shown.where(shown > 0)).fillna(0) + 0 * shown
 
-    def _kin(self, values: pd.DataFrame, moments: "pd.Series[pd.Timestamp]", keys: "pd.Series[str]") -> None:
-        """Share of hits and mean level among the earlier launches of the same `keys` known at the moments."""
-        name = str(keys.name)
-        past = self.known[[name, "known_on"]].assign(
+    def _kin(self, values: pd.DataFrame, rows: pd.DataFrame, keys: "pd.Series[str]") -> None:
+        """Share of hits and mean level among the other launches of the same `keys` known at the moments of `rows`."""
+        name, moments = str(keys.name), rows["moment"]
+        past = self.known[["product_id", name, "known_on"]].assign(
             hits=self.known["hit"].astype(float), level=self.known["log_demand"], count=1.0
         )
         totals = past.groupby(name)[["hits", "level", "count"]].cumsum().assign(**{name: past[name]})
@@ -135,9 +135,13 @@ class Kin:
         found = pd.merge_asof(
             asked.sort_values("moment", kind="stable"), totals, left_on="moment", right_on="known_on", by=name
         ).sort_values("row")
-        count = found["count"].fillna(0).to_numpy()
+        own = past.set_index("product_id").reindex(rows["product_id"])
+        counted = own["known_on"].to_numpy() <= moments.to_numpy()
+        hits, level, count = (
+            found[column].fillna(0).to_numpy() - np.where(counted, own[column], 0)
+            for column in ("hits", "level", "count")
+        )
         shop = self.known["hit"].mean(), self.known["log_demand"].mean()
-        hits, level = (found[column].fillna(0).to_numpy() for column in ("hits", "level"))
         values[f"{name}_hits"] = np.log((hits + KIN_WEIGHT * shop[0]) / (count + KIN_WEIGHT) + 1e-3)
         values[f"{name}_level"] = (level + KIN_WEIGHT * shop[1]) / (count + KIN_WEIGHT)
         if name == "merchant_id":

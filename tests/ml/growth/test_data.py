@@ -1,114 +1,123 @@
-"""What counts as a launch and as a bestseller, and that a label's quarter is never seen before it is over."""
+"""What counts as a launch and as a blockbuster, and that nothing is known before it was."""
 
 from collections.abc import Callable
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from coldframe.errors import NotAvailableError
-from coldframe.paths import Workspace
-from coldframe.snapshots import Snapshot
 from ml.growth import data
-from tests.ml.growth.conftest import WEEKS, monday, panel
+from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel
 
-MakeSnapshot = Callable[[pd.DataFrame], Snapshot]
-
-
-def rows_of(rows: pd.DataFrame, product: str) -> pd.DataFrame:
-    return rows[rows["product_id"] == product].set_index("scored_week")
+Load = Callable[..., data.Launches]
+END = pd.Timestamp(monday(WEEKS))
 
 
-def test_only_launches_are_scored_in_the_weeks_of_their_first_quarter(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
-    launches = data.load(workspace, make_snapshot(panel()))
-    assert set(launches.rows["product_id"]) == {"hit", "flop", "steady", "late_hit"}
-    hit = rows_of(launches.rows, "hit")
-    assert list(hit.index) == [pd.Timestamp(monday(week)) for week in range(10, 10 + data.RECENT_WEEKS)]
-    assert hit["units_so_far"].tolist() == [60 * n for n in range(1, data.RECENT_WEEKS + 1)]
-    assert list(rows_of(launches.current, "late_hit").index) == [pd.Timestamp(monday(WEEKS - 1))]
-    assert set(launches.current["product_id"]) == {"late_hit"}
+def outcome(launches: data.Launches, product: str, until: pd.Timestamp = END) -> pd.Series:
+    known = launches.known(until).set_index("product_id")
+    return known.loc[product]
 
 
-def test_a_bestseller_is_in_the_top_tenth_of_its_category_in_the_quarter_that_follows(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
-    known = data.load(workspace, make_snapshot(panel())).known
-    assert rows_of(known, "hit")["label"].all()
-    assert not rows_of(known, "flop")["label"].any()
+def test_a_blockbuster_is_in_the_top_tenth_of_its_category_in_weeks_nine_to_twenty_six_of_its_age(load: Load) -> None:
+    launches = load(panel())
+    assert outcome(launches, "hit")["hit"]
+    assert not outcome(launches, "flop")["hit"]
+    assert (outcome(launches, "hit")["units"], outcome(launches, "hit")["weeks"]) == (18 * 60, 18)
 
 
-def test_a_category_of_fewer_than_twenty_products_has_no_bestsellers(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
+def test_what_sells_before_week_nine_or_after_week_twenty_six_makes_no_blockbuster(load: Load) -> None:
     weekly = panel()
-    small = weekly[weekly["product_id"].isin(["hit", "flop", *(f"old{i:02d}" for i in range(1, 11))])]
-    launches = data.load(workspace, make_snapshot(small))
-    assert not launches.known["label"].any()
-    assert launches.rows["bestseller_gmv"].isna().all()
+    outside = (weekly["week_start"] < monday(18)) | (weekly["week_start"] > monday(35))
+    weekly.loc[outside & (weekly["product_id"] == "flop"), ["units", "gmv"]] = [900, 900.0]
+    assert not outcome(load(weekly), "flop")["hit"]
 
 
-def test_of_two_products_with_equal_gmv_at_the_line_the_smaller_id_is_the_bestseller(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
+def test_a_category_of_fewer_than_twenty_products_has_no_blockbusters(load: Load) -> None:
+    weekly = panel()
+    few = ["hit", "flop", *(f"old{i:02d}" for i in range(1, 11))]
+    launches = load(weekly[weekly["product_id"].isin(few)])
+    assert not launches.known(END)["hit"].any()
+    assert launches.rows["line"].isna().all()
+
+
+def test_of_two_products_with_equal_gmv_at_the_line_the_smaller_id_is_the_blockbuster(load: Load) -> None:
     """43 products leave five places: the hit has the first, and five share the pace of the best old tea."""
     weekly = panel()
     weekly = weekly[weekly["product_id"] != "late_hit"].copy()
     tied = weekly["product_id"].isin(["flop", "old37", "old38", "old39", "old40"])
     weekly.loc[tied, ["units", "gmv"]] = [40, 100.0]
-    known = data.load(workspace, make_snapshot(weekly)).known
-    assert rows_of(known, "flop")["label"].all(), "flop sorts before old37 … old40"
+    assert outcome(load(weekly), "flop")["hit"], "flop sorts before old37 … old40"
 
 
-def test_a_quarter_that_is_not_over_has_no_label_and_only_the_last_week_is_scored(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
-    launches = data.load(workspace, make_snapshot(panel()))
-    assert launches.known["scored_week"].max() == pd.Timestamp(monday(WEEKS - 1 - data.QUARTER))
-    assert launches.current["label"].isna().all()
-    assert set(launches.rows["scored_week"]) - set(launches.known["scored_week"]) == {pd.Timestamp(monday(WEEKS - 1))}
+def test_until_week_twenty_six_is_over_a_label_is_provisional_and_before_week_twelve_unknown(load: Load) -> None:
+    launches = load(panel())
+    steady = outcome(launches, "steady")
+    assert (steady["weeks"], steady["units"], steady["demand"]) == (12, 60, 90)
+    assert "late_hit" not in set(launches.known(END)["product_id"])
+    rows = launches.labelled(END, launches.known(END))
+    assert rows.loc[rows["product_id"] == "steady", "age_days"].max() == data.EARLY
+    assert rows.loc[rows["product_id"] == "hit", "age_days"].max() == max(data.AGES)
 
 
-def test_what_sells_later_changes_nothing_but_the_label(make_snapshot: MakeSnapshot, workspace: Workspace) -> None:
+def test_a_launch_is_seen_at_each_landmark_and_a_live_one_at_the_end_of_the_as_of(load: Load) -> None:
+    launches = load(panel())
+    hit = launches.rows[(launches.rows["product_id"] == "hit") & ~launches.rows["current"]]
+    assert hit["age_days"].tolist() == list(data.AGES)
+    assert hit["units_so_far"].tolist() == [60 * age // 7 for age in data.AGES]
+    assert hit["units_so_far_half"].tolist() == [60 * (age // 2) // 7 for age in data.AGES]
+    now = launches.current.set_index("product_id")
+    assert now["age_days"].to_dict() == {"steady": 140, "late_hit": 14}
+
+
+def test_what_sells_later_changes_nothing_that_was_known_before(load: Load) -> None:
     weekly = panel()
-    week = monday(15)
+    day = pd.Timestamp(monday(26))
     later = weekly.copy()
-    later.loc[later["week_start"] > week, ["units", "gmv", "buyers"]] = 0
-    later.loc[(later["week_start"] > week) & (later["product_id"] == "flop"), ["units", "gmv"]] = [900, 900.0]
+    after = later["week_start"] >= monday(26)
+    later.loc[after, ["units", "gmv"]] = [0, 0.0]
+    later.loc[after & (later["product_id"] == "flop"), ["units", "gmv"]] = [900, 900.0]
+    before, turned = load(weekly), load(later)
+    assert outcome(before, "flop")["hit"] != outcome(turned, "flop")["hit"]
+    for seen in (before, turned):
+        assert seen.cutoffs
+    pd.testing.assert_frame_equal(before.rows[before.rows["moment"] <= day], turned.rows[turned.rows["moment"] <= day])
+    for cutoff in before.cutoffs:
+        if cutoff <= day:
+            pd.testing.assert_frame_equal(before.known(cutoff), turned.known(cutoff))
 
-    def at_the_week(panel_of: pd.DataFrame) -> pd.DataFrame:
-        rows = data.load(workspace, make_snapshot(panel_of)).rows
-        return rows[rows["scored_week"] == pd.Timestamp(week)].reset_index(drop=True)
 
-    before, after = at_the_week(weekly), at_the_week(later)
-    assert before["label"].tolist() != after["label"].tolist()
-    pd.testing.assert_frame_equal(before.drop(columns="label"), after.drop(columns="label"))
+def test_a_relisting_is_scored_with_its_past_and_teaches_nothing(load: Load) -> None:
+    products = catalogue().set_index("product_id")
+    products.loc["steady", "relisted_of"] = "old05"
+    launches = load(panel(), products.reset_index())
+    assert "steady" not in set(launches.known(END)["product_id"])
+    [age] = launches.current.set_index("product_id").loc[["steady"], "age_days"]
+    assert age == WEEKS * 7, "its age is that of the first listing"
 
 
-def test_the_line_of_a_bestseller_is_what_the_top_tenth_sold_in_the_last_quarter(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
+def test_the_line_is_what_the_top_tenth_sold_in_the_last_eighteen_weeks(load: Load) -> None:
     weekly = panel()
-    [row] = data.load(workspace, make_snapshot(weekly)).current.to_dict("records")
-    last = weekly[weekly["week_start"] > monday(WEEKS - 1 - data.QUARTER)].groupby("product_id")["gmv"].sum()
-    assert row["bestseller_gmv"] == pytest.approx(last.quantile(0.9))
+    line = load(weekly).current.set_index("product_id").loc["late_hit", "line"]
+    last = weekly[weekly["week_start"] > monday(WEEKS - 1 - data.WEEKS)].groupby("product_id")["gmv"].sum()
+    assert line == pytest.approx(last.quantile(0.9))
 
 
-def test_without_a_complete_week_there_is_nothing_to_learn_from(
-    make_snapshot: MakeSnapshot, workspace: Workspace
-) -> None:
-    snapshot = make_snapshot(panel().assign(days_elapsed=3))
-    (snapshot.path / "fct_category_week" / "all.parquet").unlink()
-    pd.DataFrame({"week_start": [monday(0)], "days_elapsed": [3]}).to_parquet(
-        snapshot.path / "fct_category_week" / "all.parquet"
-    )
+def test_without_a_complete_week_there_is_nothing_to_learn_from(load: Load) -> None:
     with pytest.raises(NotAvailableError, match="no complete week"):
-        data.load(workspace, snapshot)
+        load(panel().assign(days_elapsed=3))
 
 
-def test_skewed_counts_enter_as_logarithms_and_the_unknown_stays_unknown() -> None:
-    rows = pd.DataFrame({"units_so_far": [0.0, np.e - 1, None], "age_weeks": [1, 2, 3]})
-    values = data.matrix(rows, ("units_so_far", "age_weeks"))
-    np.testing.assert_allclose(values[:2], [[0, 1], [1, 2]])
-    assert np.isnan(values[2, 0])
+def test_a_shop_without_launches_has_none_to_score(load: Load) -> None:
+    weekly = panel()
+    old = weekly[weekly["product_id"].str.startswith("old")]
+    products = catalogue()
+    launches = load(old, products[products["product_id"].str.startswith("old")])
+    assert launches.current.empty
+    assert launches.cutoffs == ()
+    assert launches.known(launches.end).empty
+
+
+def test_a_launch_is_live_for_twenty_six_weeks(load: Load) -> None:
+    for weeks, live in ((36, True), (37, False)):
+        products = load(panel(weeks), catalogue().query(f"launched_on < '{monday(weeks)}'")).current["product_id"]
+        assert ("hit" in set(products)) is live

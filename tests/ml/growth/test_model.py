@@ -1,91 +1,124 @@
-"""Chances: what is learned, how it is calibrated, and how wide it is believed to be."""
+"""Chances and demand: what is learned, how it is calibrated, and how wide it is believed to be."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.special import expit
 
-from ml.growth.data import FEATURES
-from ml.growth.model import LEAST_POSITIVES, METHODS, calibrate, fit
+from ml.growth import model
+from ml.growth.features import FEATURES, Frame
+from ml.growth.model import LEAST_POSITIVES, METHODS, Demand, calibrate, fit, learn_demand, spread
+
+NOTHING_LEARNED = Demand(None, None, ())
 
 
-def launches(count: int, share: float = 0.2, seed: int = 0) -> pd.DataFrame:
-    """Launches of which those that sold most so far become bestsellers more often."""
+def frame(count: int, seed: int = 0, **fixed: float) -> Frame:
     rng = np.random.default_rng(seed)
-    rows = pd.DataFrame({name: rng.lognormal(size=count) for name in FEATURES})
-    rows["label"] = rng.random(count) < expit(np.log(rows["units_so_far"]) * 2 + np.log(share / (1 - share)))
-    return rows
+    values = pd.DataFrame({name: rng.normal(size=count) for name in FEATURES}).assign(**fixed)
+    return Frame(values, np.zeros((count, 0)), rng.choice([0, 7, 28], size=count).astype(float))
+
+
+def hits(of: Frame, seed: int = 0) -> np.ndarray:
+    """Launches that sold more become blockbusters more often."""
+    told = expit(2 * of.values["units"] + 2 * of.values["category_hits"] - 1.5)
+    return np.random.default_rng(seed).random(len(of)) < told.to_numpy()
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_learns_that_what_sold_more_sells_more(method: str) -> None:
-    rows = launches(1500)
-    fitted = fit(method, rows)
-    chance = fitted.predict(rows)
+def test_every_method_learns_from_what_it_looks_at(method: str) -> None:
+    seen = frame(1200)
+    chance = fit(method, seen, hits(seen), NOTHING_LEARNED).score(seen)
+    looked_at = "category_hits" if method == "category_prior" else "units"
     assert ((chance > 0) & (chance < 1)).all()
-    assert np.corrcoef(chance, np.log(rows["units_so_far"]))[0, 1] > 0.6
+    assert np.corrcoef(chance, seen.values[looked_at])[0, 1] > 0.5
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_feature_nobody_has_is_no_obstacle(method: str) -> None:
-    rows = launches(600).assign(exposure_share_4w=np.nan)
-    assert np.isfinite(fit(method, rows).predict(rows)).all()
+    seen = frame(300)
+    missing = Frame(seen.values.assign(impressions=np.nan, buyers=np.nan), seen.topics, seen.age_days)
+    demand = learn_demand(missing, np.log1p(np.arange(300.0)))
+    assert np.isfinite(fit(method, missing, hits(seen), demand).score(missing)).all()
+    assert np.isfinite(demand.log(missing)).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_with_too_few_bestsellers_everything_gets_the_base_rate(method: str) -> None:
-    rows = launches(200).assign(label=[True] * (LEAST_POSITIVES - 1) + [False] * (201 - LEAST_POSITIVES))
-    fitted = fit(method, rows)
-    assert fitted.classifier is None
-    assert set(fitted.predict(rows)) == {(LEAST_POSITIVES - 0.5) / 201}
+def test_with_too_few_blockbusters_every_launch_gets_the_base_rate_never_zero() -> None:
+    seen = frame(100)
+    few = np.arange(100) < LEAST_POSITIVES - 1
+    fitted = fit("launch_model", seen, few, NOTHING_LEARNED)
+    assert set(fitted.score(seen)) == {fitted.base_rate}
+    assert fit("rule", frame(0), np.array([], dtype=bool), NOTHING_LEARNED).base_rate == 0.5
+    assert fitted.contributions(seen).empty
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_quarter_in_which_nothing_was_launched_has_no_chances(method: str) -> None:
-    rows = launches(600)
-    assert len(fit(method, rows).predict(rows.head(0))) == 0
+def test_contributions_and_the_level_of_its_age_add_up_to_the_log_odds() -> None:
+    seen = frame(600)
+    fitted = fit("launch_model", seen, hits(seen), NOTHING_LEARNED)
+    same_age = Frame(seen.values, seen.topics, np.full(600, 7.0))
+    chance = fitted.score(same_age)
+    level = np.log(chance / (1 - chance)) - fitted.contributions(same_age).sum(axis=1)
+    np.testing.assert_allclose(level, level.iloc[0], atol=1e-6)
 
 
-def test_the_same_rows_give_the_same_chances() -> None:
-    rows = launches(600)
-    for method in METHODS:
-        np.testing.assert_array_equal(fit(method, rows).predict(rows), fit(method, rows).predict(rows))
+def test_demand_follows_the_pace_where_too_few_are_known_and_is_learned_where_they_are() -> None:
+    few = frame(50)
+    np.testing.assert_allclose(learn_demand(few, np.ones(50)).log(few), np.maximum(few.values["pace_21"], 0))
+    seen = frame(800)
+    log_demand = np.maximum(3 + seen.values["like_level"].to_numpy(), 0)
+    learned = learn_demand(seen, log_demand).log(seen)
+    assert np.corrcoef(learned, log_demand)[0, 1] > 0.8
 
 
-def test_calibration_mends_scores_that_promise_too_much() -> None:
+def test_the_spread_of_demand_holds_what_came_and_is_wide_where_nothing_is_known() -> None:
+    rng = np.random.default_rng(0)
+    expected, ages = rng.uniform(2, 6, 3000), rng.choice([0.0, 7.0, 28.0], 3000)
+    came = np.maximum(expected + rng.normal(0.5, 1.0, 3000), 0)
+    told = spread(expected, came, ages).apply(expected, ages)
+    within = (np.expm1(came) >= told["demand_q10"]) & (np.expm1(came) <= told["demand_q90"])
+    assert within.mean() == pytest.approx(0.8, abs=0.03)
+    assert told["demand_mean"].sum() == pytest.approx(np.expm1(came).sum(), rel=0.05)
+    unknown = spread(np.array([]), np.array([]), np.array([])).apply(np.array([3.0]), np.array([7.0])).iloc[0]
+    assert unknown["demand_q90"] > 6 * unknown["demand_q50"] > 36 * unknown["demand_q10"] / 1.1
+
+
+def test_calibration_keeps_the_order_and_mends_promises() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.random(4000) * 0.4
+    outcomes = rng.random(4000) < truth
+    calibration = calibrate(truth / 3, outcomes)
+    chance = calibration.chance(truth / 3)
+    assert chance.mean() == pytest.approx(outcomes.mean(), abs=0.005)
+    assert (np.diff(chance[np.argsort(truth)]) >= 0).all()
+    assert chance.min() > 0
+
+
+def test_few_blockbusters_are_calibrated_by_two_numbers_and_fewer_not_at_all() -> None:
     rng = np.random.default_rng(1)
-    truth = rng.uniform(0.01, 0.3, 20_000)
-    outcomes = rng.random(20_000) < truth
-    boastful = np.clip(truth * 3, 0, 0.99)
-    calibrated = calibrate(boastful, outcomes).chance(boastful)
-    assert abs(boastful.mean() - outcomes.mean()) > 0.2
-    assert calibrated.mean() == pytest.approx(outcomes.mean(), abs=0.005)
-    assert (np.diff(calibrated[np.argsort(boastful)]) >= -1e-12).all(), "calibration must not change the ranking"
+    scores = rng.random(500) * 0.5
+    some = rng.random(500) < scores / 2
+    assert calibrate(scores, some).steps is None
+    none = np.zeros(500, dtype=bool)
+    np.testing.assert_allclose(calibrate(scores, none).chance(scores), scores.clip(1e-5))
 
 
-def test_with_many_bestsellers_the_head_of_the_ranking_is_promised_what_it_keeps() -> None:
-    rng = np.random.default_rng(3)
-    scores = rng.beta(1, 12, 20_000)
-    true = np.where(scores > 0.3, 0.6, scores / 3)
-    calibration = calibrate(scores, rng.random(20_000) < true)
-    assert calibration.steps is not None
-    assert calibration.chance(np.array([0.4]))[0] == pytest.approx(0.6, abs=0.08)
-    chances = calibration.chance(np.linspace(0, 1, 50))
-    assert (np.diff(chances) >= 0).all()
-    assert ((chances > 0) & (chances < 1)).all()
+def test_bounds_hold_the_rate_of_the_launches_scored_most_alike() -> None:
+    scores = np.linspace(0.01, 0.99, 5000)
+    calibration = calibrate(scores, np.random.default_rng(2).random(5000) < scores)
+    low, high = calibration.interval(np.array([0.1, 0.5, 0.9]))
+    np.testing.assert_allclose((low + high) / 2, [0.1, 0.5, 0.9], atol=0.06)
+    assert ((high - low > 0.02) & (high - low < 0.12)).all()
+    nothing = calibrate(np.array([]), np.array([], dtype=bool)).interval(np.array([0.3]))
+    assert [float(bound[0]) for bound in nothing] == [0, 1]
 
 
-def test_the_interval_holds_the_true_chance_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(2)
-    held = []
-    for _ in range(40):
-        truth = rng.uniform(0.02, 0.4, 3000)
-        calibration = calibrate(truth, rng.random(3000) < truth)
-        low, high = calibration.interval(np.array([0.1, 0.3]))
-        held += [low[0] <= 0.1 <= high[0], low[1] <= 0.3 <= high[1]]
-    assert 0.65 <= np.mean(held) <= 0.95
-
-
-def test_without_outcomes_the_interval_says_that_nothing_is_known() -> None:
-    low, high = calibrate(np.array([]), np.array([])).interval(np.array([0.1]))
-    assert (low[0], high[0]) == (0, 1)
+def test_what_a_weeks_sales_mean_may_change_with_age() -> None:
+    young, old = (Frame(f.values, f.topics, np.full(900, age)) for f, age in ((frame(900), 1.0), (frame(900, 1), 56.0)))
+    both = Frame(
+        pd.concat([young.values, old.values], ignore_index=True),
+        np.zeros((1800, 0)),
+        np.concatenate([young.age_days, old.age_days]),
+    )
+    told = np.concatenate([np.random.default_rng(0).random(900) < 0.3, old.values["units"].to_numpy() > 0.5])
+    fitted = fit("rule", both, told, NOTHING_LEARNED)
+    assert np.ptp(fitted.score(old)) > 3 * np.ptp(fitted.score(young))
+    assert model.KNOTS[0] == 0
