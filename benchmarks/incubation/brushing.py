@@ -72,6 +72,7 @@ class Shop:
                 "product_id": [f"p{i:04d}" for i in range(LAUNCHES)],
                 "category": self.category.astype(str),
                 "age_weeks": self.week,
+                "age_days": 7 * self.week,
                 "evidence": "exposure",
                 "rate_mean": 0.02,
                 "rate_strength": 100.0,

@@ -15,6 +15,8 @@ from scipy.stats import binom
 from ml.incubation.belief import Bools, Floats
 from ml.incubation.policy import Policy
 
+_MORE_LOYAL = 3
+"""Times as many orders a buyer as its category is used to are not yet suspect."""
 _STILL = 0.8
 """A launch that is frozen thaws when its sign is below so much of the line that froze it, so that none flickers."""
 
@@ -34,9 +36,11 @@ def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_
 
     buyers = _number(launches["buyers_so_far"])
     usual = _usual(np.minimum(buyers / np.maximum(orders, 1), 1), enough, category)
-    # Buyers are counted once however often they order; so few of them among so many orders is no chance.
+    # Buyers are counted once however often they order. A product that everybody comes back for has many of them, so
+    # that many are no sign, and neither is a little more loyalty than its category is used to.
     doubt = np.where(before, np.sqrt(policy.brushing_doubt), policy.brushing_doubt)
-    few = enough & (binom.cdf(buyers, orders, usual) < doubt) & (buyers / np.maximum(orders, 1) < usual / 2)
+    loyal = buyers / np.maximum(orders, 1) > usual / _MORE_LOYAL
+    few = enough & (buyers <= policy.brushing_buyers) & ~loyal & (binom.cdf(buyers, orders, usual) < doubt)
 
     share = _number(launches["largest_buyer_share"])
     line_share = _line(share, enough, category, policy.brushing_share)

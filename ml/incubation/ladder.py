@@ -45,8 +45,8 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
        step at a time: not from seed). Where impressions are known, its rate must be one of its category's top tenth
        with chance `pull_at` besides: what sold because it was shown has proved nothing.
     5. It is let go, after `retire_impressions` (where they are not known, `retire_weeks`), when even the upper bound of
-       its chance is below `retire_below`; or, where impressions are known, when its rate is expected to stay below the
-       line and another `look` at it costs more orders than it is worth (see `Rates.worth_of_looking`).
+       its chance is below `retire_below`; or, where impressions are known, when another `look` at it costs more orders
+       than it is worth (see `Rates.worth_of_looking`). Never while its rate is expected to be above the line.
     6. Everything else is incubated.
 
     A relisted product takes the stage of the one it duplicates: `previous` says so.
@@ -58,8 +58,9 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     sure = told.low >= policy.graduate_at
     evident = (sold_enough | (sure & (before == "incubate"))) & told.bought
     pulled = ~told.measured | (told.pull >= policy.pull_at)
-    hopeless = told.seen_enough & (told.high < policy.retire_below)
-    no_use = told.measured & told.seen_enough & (rates.mean < rates.line) & (told.worth < 1) & ~sure
+    slow = ~told.measured | (rates.mean < rates.line)
+    hopeless = told.seen_enough & slow & (told.high < policy.retire_below)
+    no_use = told.measured & told.seen_enough & slow & (told.worth < 1) & ~sure
     rules: list[tuple[Bools, Stage, Callable[[int], str]]] = [
         (told.brushed != "", "frozen", told.is_brushed),
         (graduated, "graduate", told.stays_graduate),
@@ -89,6 +90,7 @@ class _Facts:
         self.policy, self.rates, self.brushed, self.rate = policy, rates, brushed, rates.mean
         self.measured = with_exposure(launches)
         self.weeks = launches["age_weeks"].to_numpy(dtype=int)
+        self.days = launches["age_days"].to_numpy(dtype=int)
         self.low, self.chance, self.high = (
             launches[name].to_numpy(dtype=float) for name in ("probability_low", "probability", "probability_high")
         )
@@ -143,14 +145,14 @@ class _Facts:
 
     def is_no_use(self, i: int) -> str:
         return (
-            f"after {self.shown[i]:,.0f} impressions its {_per_thousand(self.rate[i])} is below the top tenth's "
+            f"after {self.shown[i]:,.0f} impressions its {_per_thousand(self.rate[i])} are below the top tenth's "
             f"({_per_thousand(self.rates.line[i])}), and another {self.policy.look:,} would not change that"
         )
 
     def was_pushed(self, i: int) -> str:
         return (
             f"it sold {self.gmv[i]:,.0f} because it was shown {self.shown[i]:,.0f} times: its "
-            f"{_per_thousand(self.rate[i])} is among its category's top tenth "
+            f"{_per_thousand(self.rate[i])} are among its category's top tenth "
             f"({_per_thousand(self.rates.line[i])}) with chance {self.pull[i]:.0%} only"
         )
 
@@ -168,7 +170,7 @@ class _Facts:
         return f"{self.low[i]:.1%} – {self.high[i]:.1%}"
 
     def _lived(self, i: int) -> str:
-        return _count(self.weeks[i], "week")
+        return _count(self.weeks[i], "week") if self.weeks[i] > 1 else _count(self.days[i], "day")
 
     def _bought(self, i: int) -> str:
         return _count(self.count[i], str(self.who[i]))
@@ -177,7 +179,7 @@ class _Facts:
         if not self.measured[i]:
             return ""
         rate = _per_thousand(self.rate[i])
-        return f"; its {rate} is among its category's top tenth with chance {self.pull[i]:.0%}"
+        return f"; its {rate} are among its category's top tenth with chance {self.pull[i]:.0%}"
 
     def to_graduate(self) -> npt.NDArray[np.object_]:
         """What each launch lacks, [launch]."""

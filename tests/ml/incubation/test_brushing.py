@@ -43,6 +43,11 @@ def test_what_a_whole_category_does_is_usual() -> None:
     assert set(suspicions(frame(*HONEST, *grocer, *wholesale), Policy())) == {""}
 
 
+def test_a_product_that_thousands_come_back_for_is_not_brushed() -> None:
+    assert told(by_exposure(orders_so_far=8000, units_so_far=9000, buyers_so_far=2400, largest_buyer_share=0.01)) == ""
+    assert told(by_exposure(orders_so_far=80, units_so_far=90, buyers_so_far=30, largest_buyer_share=0.1)) == ""
+
+
 def test_where_nobody_knows_who_buys_only_refunds_can_tell() -> None:
     unknown = {"buyers_so_far": None, "largest_buyer_share": None, "refunded_units_so_far": 30}
     anonymous = [row | unknown | {"refunded_units_so_far": 0} for row in HONEST]

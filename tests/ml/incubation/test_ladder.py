@@ -30,7 +30,7 @@ def units(chance: float, low: float, high: float, **named: Any) -> dict[str, Any
         (units(0.7, 0.55, 0.8, previous=None), "incubate", "one step at a time"),
         (units(0.7, 0.55, 0.8, previous="seed"), "incubate", "one step at a time"),
         (units(0.7, 0.55, 0.8, buyers_so_far=4), "seed", "4 buyers"),
-        (units(0.7, 0.55, 0.8, age_weeks=1), "seed", "in 1 week;"),
+        (units(0.7, 0.55, 0.8, age_weeks=1, age_days=10), "seed", "in 10 days;"),
         (units(0.005, 0.001, 0.01), "retire", "upper bound"),
         (units(0.005, 0.001, 0.03), "incubate", "neither"),
         (units(0.005, 0.001, 0.01, age_weeks=4), "incubate", "too early"),
@@ -76,7 +76,7 @@ def test_what_sold_because_it_was_pushed_does_not_graduate() -> None:
     found = staged(*field(), pushed | {"probability": 0.7, "probability_high": 0.8}, earned | {"product_id": "earned"})
     assert list(found.stage[-2:]) == ["incubate", "graduate"]
     assert found.reason[-2].startswith("it sold 400 because it was shown 20,000 times: its 20.0 orders per 1,000")
-    assert "is among its category's top tenth with chance 100%" in found.reason[-1]
+    assert "are among its category's top tenth with chance 100%" in found.reason[-1]
 
 
 def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -> None:
@@ -85,6 +85,13 @@ def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -
     assert found.stage[-1] == "retire"
     assert "another 1,000 would not change that" in found.reason[-1]
     assert found.worth[-1] < 1
+
+
+def test_a_launch_whose_rate_is_high_is_not_let_go_whatever_the_launch_model_says() -> None:
+    loved = by_exposure(
+        orders_so_far=100, buyers_so_far=100, probability=0.001, probability_low=0, probability_high=0.005
+    )
+    assert staged(*field(), loved).stage[-1] == "incubate"
 
 
 def test_it_is_not_let_go_while_a_look_is_worth_its_impressions() -> None:
