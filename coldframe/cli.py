@@ -242,10 +242,22 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
 
 
 def _run_steps(steps: tuple[str, ...], request: Request) -> list[Plan]:
-    """Runs the steps and tells of each; returns the plans they made."""
+    """Runs the steps and tells of each; returns the plans they made.
+
+    What an assortment is asked for is checked as soon as the rows to check it by are there.
+    """
     console = open_console()
+    planned = "assortment" in steps
+    if planned and "land" not in steps:
+        find_service("check_assortment")(request)
     with _progress(console) as tell:
-        done = run_all(request, on_step=tell, steps=steps)
+
+        def tell_and_check(progress: Progress) -> None:
+            tell(progress)
+            if planned and progress.step == "land" and progress.result is not None:
+                find_service("check_assortment")(request)
+
+        done = run_all(request, on_step=tell_and_check, steps=steps)
     if len(done) > 1:
         console.print(f"{'total':<13} {sum(p.seconds or 0 for p in done):6.1f} s")
     if not set(Decision) & set(steps):
@@ -329,8 +341,6 @@ def decide(
                 "Which plan shall --out hold? Say `coldframe decide assortment` or `… incubation`."
             )
         check_file(out)
-    if plan in (None, Decision.ASSORTMENT):
-        find_service("check_assortment")(request)
     wanted = {step for name, steps in _DECIDES.items() if plan in (None, name) for step in steps}
     made = _run_steps(_with_facts(request, *(step for step in STEPS if step in wanted)), request)
     if out is not None:

@@ -214,6 +214,20 @@ def test_a_plan_for_a_season_that_has_begun_says_that_it_is_for_the_rest(ledger:
     assert "The season began" not in run("show", ledger.save_plan(draft()).plan_id).output
 
 
+def test_what_an_assortment_is_asked_for_is_checked_before_any_other_work(
+    asked: list[tuple[str, Request]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Request) -> None:
+        raise ConfigurationError("must_keep: the catalogue does not list p1")
+
+    monkeypatch.setattr(cli, "find_service", lambda name: {"check_assortment": refuse}[name])
+    refused = run("decide", "--source", "shop", "--as-of", "2017-09-30")
+    assert (refused.exit_code, asked) == (2, [])
+    assert "the catalogue does not list p1" in refused.stderr
+    assert run("run", "--source", "shop", "--as-of", "2017-09-30").exit_code == 2
+    assert [name for name, _ in asked] == ["land"], "before that, nobody knows the catalogue"
+
+
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
     given = {
         "source": "shop",
