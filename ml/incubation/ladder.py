@@ -198,7 +198,7 @@ class _Facts:
                 chance = f"a lower bound of {policy.graduate_at:.0%} (now {self.low[i]:.1%})"
                 short = self.line_gmv[i] - self.gmv[i]
                 if short > 0:
-                    lacks.append(f"{short:,.0f} more GMV or {chance}" if np.isfinite(short) else chance)
+                    lacks.append(f"{np.ceil(short):,.0f} more GMV or {chance}" if np.isfinite(short) else chance)
             found[i] = ", ".join(lacks) or "one more day like this"
         return found
 

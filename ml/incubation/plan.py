@@ -195,8 +195,7 @@ def _next_in_line(launches: pd.DataFrame, total: "np.ndarray") -> str | None:
 def _reason(why: str, row: Mapping[Any, Any]) -> str:
     again = _text(row["relisted_of"])
     relisted = f"; it is {again} under a new id" if again else ""
-    unseen = "; judged by units, because the source counts no impressions" if row["evidence"] == "units" else ""
-    return f"{why}{relisted}{unseen}; {row['reasons']}"
+    return f"{why}{relisted}; {row['reasons']}"
 
 
 def _notes(launches: pd.DataFrame) -> list[str]:
