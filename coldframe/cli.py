@@ -563,7 +563,7 @@ def publish(plan_id: _PlanId, by: _By, why: _Why = "") -> None:
 
 @app.command()
 def rollback(
-    model: Annotated[str, typer.Argument(help="forecasting, forecasting_daily or growth.")],
+    model: Annotated[str, typer.Argument(help="forecasting, forecasting_daily, growth or incubation (its policy).")],
     by: _By,
     why: _Why,
     source: Annotated[str | None, typer.Option("--source", help="(default: COLDFRAME_SOURCE)")] = None,
@@ -578,7 +578,7 @@ def rollback(
         shown = ", ".join(known) or "none yet; `coldframe train` makes them"
         raise ConfigurationError(f"{chosen} has no model {model!r}. Known: {shown}.")
     release = find_service("rollback")(where, model, by, why, lift)
-    told = f"{model} of {chosen} is served by release {release.id} again; `coldframe train` makes it of today's facts."
+    told = f"{model} of {chosen} is served by release {release.id} again; what is trained and decided from now on rests on it."
     if lift:
         told = f"The policy decides again what serves {model} of {chosen}; until then release {release.id} does."
     open_console().print(told)
