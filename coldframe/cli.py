@@ -578,7 +578,7 @@ def rollback(
         shown = ", ".join(known) or "none yet; `coldframe train` makes them"
         raise ConfigurationError(f"{chosen} has no model {model!r}. Known: {shown}.")
     release = find_service("rollback")(where, model, by, why, lift)
-    told = f"{model} of {chosen} is served by release {release.id} again; what is trained and decided from now on rests on it."
+    told = f"{model} of {chosen} is served by release {release.id} again; what is decided next rests on it."
     if lift:
         told = f"The policy decides again what serves {model} of {chosen}; until then release {release.id} does."
     open_console().print(told)
