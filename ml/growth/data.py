@@ -193,7 +193,8 @@ def _states(workspace: Workspace, spine: pd.DataFrame) -> pd.DataFrame:
 def _lines(snapshot: Snapshot, mondays: "pd.Series[pd.Timestamp]") -> pd.DataFrame:
     untils: Sequence[pd.Timestamp] = sorted(mondays.unique())
     if not untils:
-        return pd.DataFrame({"monday": pd.Series(dtype="datetime64[ns]"), "category": [], "line": []})
+        nothing = pd.DataFrame({"monday": mondays, "category": "", "line": 0.0})
+        return nothing.astype({"category": object})
     lines = snapshot.query(
         _LINES.format(
             untils=", ".join(f"(date '{until:%F}')" for until in untils), weeks=WEEKS, top=TOP, products=LEAST_PRODUCTS

@@ -64,7 +64,7 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
     judged = launches.labelled(launches.end, truth)
     parts: list[pd.DataFrame] = []
     seen: dict[str, list[pd.DataFrame]] = {method: [] for method in methods}
-    for cutoff, following in zip(launches.cutoffs, (*launches.cutoffs[1:], launches.end), strict=True):
+    for cutoff, following in zip(launches.cutoffs, (*launches.cutoffs[1:], launches.end), strict=False):
         rows = judged[(judged["moment"] > cutoff) & (judged["moment"] <= following)].reset_index(drop=True)
         if rows.empty or launches.known(cutoff).empty:
             continue

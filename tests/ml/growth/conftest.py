@@ -3,13 +3,12 @@
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from coldframe.paths import Workspace
-from coldframe.snapshots import Snapshot
 from ml.growth import data
 from tests.ml.snapshots import write_snapshot
 
@@ -90,45 +89,40 @@ def look_up(weekly: Callable[[], pd.DataFrame]) -> Callable[..., pd.DataFrame]:
 
     def training_frame(workspace: Workspace, entities: pd.DataFrame, service: str) -> pd.DataFrame:
         assert service == data.SERVICE
-        sold = dict(iter(weekly().groupby("product_id")))
-        found = [state(sold.get(row.product_id), row.event_timestamp) for row in entities.itertuples()]
+        sold = {
+            product: (rows["week_start"].to_numpy(dtype="datetime64[D]"), rows["units"].to_numpy())
+            for product, rows in weekly().groupby("product_id")
+        }
+        moments = entities["event_timestamp"].to_numpy(dtype="datetime64[D]")
+        nothing = (np.array([], dtype="datetime64[D]"), np.array([]))
+        found = [state(*sold.get(p, nothing), m) for p, m in zip(entities["product_id"], moments, strict=True)]
         return pd.concat([entities, pd.DataFrame(found, index=entities.index, columns=list(data.STATE))], axis=1)
 
     return training_frame
 
 
-def state(sold: pd.DataFrame | None, moment: pd.Timestamp) -> dict[str, Any]:
+def state(weeks: np.ndarray, units: np.ndarray, moment: np.datetime64) -> dict[str, float]:
+    days = np.clip((moment - weeks).astype(int), 0, 7)
+    so_far = float((units * days // 7).sum())
     known = dict.fromkeys(data.STATE, 0.0)
     missing = ("refunded_units_so_far", "impressions_so_far", "clicks_so_far", "carts_so_far")
     known |= dict.fromkeys((*missing, "content_impressions_so_far", "last_sold_age"), float("nan"))
-    if sold is None:
-        return known
-    days = (moment - pd.to_datetime(sold["week_start"])).dt.days.clip(0, 7)
-    known |= {"units_so_far": float((sold["units"] * days // 7).sum()), "days_sold": float(days.sum())}
-    known |= {"gmv_so_far": known["units_so_far"] * PRICE, "orders_so_far": known["units_so_far"]}
-    known |= {"buyers_so_far": known["units_so_far"], "largest_buyer_units": min(known["units_so_far"], 1.0)}
-    if known["units_so_far"]:
-        known["last_sold_age"] = float(days.sum() - 1)
-    return known
+    known |= {"units_so_far": so_far, "gmv_so_far": so_far * PRICE, "orders_so_far": so_far, "buyers_so_far": so_far}
+    known |= {"days_sold": float(days.sum()), "largest_buyer_units": min(so_far, 1.0)}
+    return known | ({"last_sold_age": float(days.sum() - 1)} if so_far else {})
+
+
+def loaded(folder: Path, weekly: pd.DataFrame, products: pd.DataFrame | None = None) -> data.Launches:
+    """Launches of a panel (and a catalogue) written to `folder`, which must be new. Features are the feature store's
+    business and tested there; here they are what the panel says."""
+    known = catalogue() if products is None else products
+    last = weekly["week_start"].max() + timedelta(days=6)
+    snapshot = write_snapshot(folder, last, **tables(weekly, known))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "find_service", lambda name: look_up(lambda: weekly))
+        return data.load(Workspace(folder, "shop"), snapshot)
 
 
 @pytest.fixture
-def make_snapshot(tmp_path: Path) -> Callable[..., Snapshot]:
-    def make(weekly: pd.DataFrame, products: pd.DataFrame | None = None) -> Snapshot:
-        last = weekly["week_start"].max() + timedelta(days=6)
-        count = len(list(tmp_path.glob("snapshot*")))
-        known = catalogue() if products is None else products
-        return write_snapshot(tmp_path / f"snapshot{count}", last, **tables(weekly, known))
-
-    return make
-
-
-@pytest.fixture
-def load(make_snapshot: Callable[..., Snapshot], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Loads the launches of a panel (and a catalogue); features are the feature store's business and tested there."""
-
-    def loaded(weekly: pd.DataFrame, products: pd.DataFrame | None = None) -> data.Launches:
-        monkeypatch.setattr(data, "find_service", lambda name: look_up(lambda: weekly))
-        return data.load(Workspace(tmp_path, "shop"), make_snapshot(weekly, products))
-
-    return loaded
+def load(tmp_path: Path) -> Callable[..., data.Launches]:
+    return lambda *given: loaded(tmp_path / f"snapshot{len(list(tmp_path.iterdir()))}", *given)

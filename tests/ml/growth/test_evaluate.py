@@ -1,80 +1,114 @@
 """Validation as it is used: nothing is judged by a model that could have seen its outcome."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ml.growth import evaluate
-from ml.growth.data import FEATURES, QUARTER
+from ml.growth import data, evaluate, model
+from tests.ml.growth import conftest as shop
 
 FIRST = pd.Timestamp(date(2024, 1, 1))
+Load = Callable[..., data.Launches]
 
 
-def known(weeks: int, launches: int = 60, seed: int = 0) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    parts = []
-    for week in range(weeks):
-        part = pd.DataFrame({name: rng.lognormal(size=launches) for name in FEATURES})
-        part["product_id"] = [f"p{i:03d}" for i in range(launches)]
-        part["category"] = "tea"
-        part["scored_week"] = FIRST + timedelta(weeks=week)
-        part["label"] = pd.array(part["units_so_far"].rank(ascending=False) <= 9, dtype="boolean")
-        parts.append(part)
-    return pd.concat(parts, ignore_index=True)
+@pytest.fixture(scope="module")
+def fifty(tmp_path_factory: pytest.TempPathFactory) -> data.Launches:
+    """Fifty launches in weeks 8 to 27 that sell 1 to 50 a week, followed for sixty weeks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shop, "LAUNCHES", {f"n{i:02d}": (8 + i % 20, 1 + (i * 7) % 50) for i in range(50)})
+        return shop.loaded(tmp_path_factory.mktemp("fifty") / "snapshot", shop.panel(60), shop.catalogue())
 
 
-def test_a_quarter_lies_between_what_was_learned_and_what_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    learned: list[pd.Timestamp] = []
-    fit = evaluate.fit
-
-    def watched(method: str, rows: pd.DataFrame) -> object:
-        learned.append(rows["scored_week"].max())
-        return fit(method, rows)
-
-    monkeypatch.setattr(evaluate, "fit", watched)
-    validated = evaluate.validate(known(20), methods=["rule"])
-    judged = sorted(validated["scored_week"].unique())
-    assert judged
-    # Folds are learned side by side, in any order.
-    assert [week - last for week, last in zip(judged, sorted(learned), strict=True)] == [
-        timedelta(weeks=QUARTER)
-    ] * len(judged)
+@pytest.fixture
+def many(fifty: data.Launches, monkeypatch: pytest.MonkeyPatch) -> data.Launches:
+    """The fifty, few of which are enough to learn chances from; of demand they tell the pace."""
+    monkeypatch.setattr(model, "LEAST_POSITIVES", 2)
+    monkeypatch.setattr(model, "LEAST_ROWS", 10_000)
+    return fifty
 
 
-def test_folds_that_had_only_a_base_rate_calibrate_nothing() -> None:
-    validated = evaluate.validate(known(QUARTER + 4, launches=30), methods=["rule"])
-    weeks = sorted(validated["scored_week"].unique())
-    first_fitted = next(w for w in weeks if validated.loc[validated["scored_week"] == w, "score"].nunique() > 1)
-    part = validated[validated["scored_week"] == first_fitted]
-    assert first_fitted > weeks[0]
+def test_at_each_cutoff_only_what_was_known_then_is_learned_and_only_what_came_later_is_judged(
+    many: data.Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[tuple[pd.Timestamp, pd.Timestamp]] = []
+    learn = evaluate.learn
+
+    def watched(launches: data.Launches, until: pd.Timestamp, methods: tuple[str, ...]) -> object:
+        known = launches.known(until)
+        assert (known["launch_week"] + pd.Timedelta(weeks=12) <= until).all()
+        learned.append((until, launches.labelled(until, known)["moment"].max()))
+        return learn(launches, until, methods)
+
+    monkeypatch.setattr(evaluate, "learn", watched)
+    validated = evaluate.validate(many, methods=["rule"])
+    assert [until for until, _ in learned] == list(many.cutoffs)
+    assert all(newest <= until for until, newest in learned)
+    moments = many.rows[~many.rows["current"]].set_index(["product_id", "age_days"])["moment"]
+    judged = moments.loc[pd.MultiIndex.from_frame(validated[["product_id", "age_days"]])]
+    assert (judged.to_numpy() > validated["cutoff"].to_numpy()).all()
+    assert validated["cutoff"].nunique() >= 3
+
+
+def test_what_became_of_the_judged_does_not_move_their_own_scores(many: data.Launches) -> None:
+    turned = many.outcomes.copy()
+    at_the_end = turned["until"] == many.end
+    turned.loc[at_the_end, "hit"] = ~turned.loc[at_the_end, "hit"].astype(bool)
+    before, after = (
+        evaluate.validate(each, methods=["launch_model"]) for each in (many, replace(many, outcomes=turned))
+    )
+    assert (before["label"] != after["label"]).all()
+    np.testing.assert_array_equal(before["score"], after["score"])
+    np.testing.assert_array_equal(before["log_expected"], after["log_expected"])
+
+
+def test_the_launch_model_is_judged_beside_the_rule_and_demand_beside_its_kin(many: data.Launches) -> None:
+    validated = evaluate.validate(many)
+    measured = evaluate.measure(validated).set_index("method")
+    assert set(measured.index) == {*model.METHODS, "base_rate"}
+    assert measured.loc["launch_model", "average_precision"] > measured.loc["category_prior", "average_precision"]
+    ours = validated[validated["method"] == "launch_model"]
+    assert ours[["log_expected", "log_demand", "like_units", "category_units"]].notna().all(axis=None)
+    told = evaluate.spread_of(validated).apply(ours["log_expected"].to_numpy(float), ours["age_days"].to_numpy())
+    assert (told["demand_q10"] <= told["demand_q50"]).all()
+
+
+def test_folds_that_had_only_a_base_rate_calibrate_nothing(
+    many: data.Launches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "LEAST_POSITIVES", 20)
+    validated = evaluate.validate(many, methods=["rule"])
+    spans = validated.groupby("cutoff")["score"].agg(np.ptp)
+    first = spans[spans > 0].index[0]
+    assert first > spans.index[0]
+    part = validated[validated["cutoff"] == first]
     np.testing.assert_allclose(part["chance"], part["score"], err_msg="no earlier ranking could calibrate it")
 
 
-def test_labels_of_the_judged_weeks_do_not_move_their_own_scores() -> None:
-    rows = known(18)
-    turned = rows.copy()
-    late = turned["scored_week"] > FIRST + timedelta(weeks=17 - QUARTER)
-    turned.loc[late, "label"] = ~turned.loc[late, "label"]
-    before, after = (evaluate.validate(each, methods=["logistic"]) for each in (rows, turned))
-    last = before["scored_week"].max()
-    np.testing.assert_array_equal(
-        before.loc[before["scored_week"] == last, "score"], after.loc[after["scored_week"] == last, "score"]
-    )
-
-
-def test_without_a_quarter_of_history_there_is_nothing_to_validate() -> None:
-    validated = evaluate.validate(known(QUARTER))
+def test_without_an_outcome_there_is_nothing_to_validate(load: Load) -> None:
+    weekly = shop.panel(20)
+    products = shop.catalogue()
+    validated = evaluate.validate(load(weekly, products[products["launched_on"] < shop.monday(20)]))
     assert validated.empty
     assert list(validated.columns) == list(evaluate.COLUMNS)
+
+
+def test_of_too_many_rows_whole_products_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "MOST_ROWS", 10)
+    rows = pd.DataFrame({"product_id": np.repeat([f"p{i}" for i in range(10)], 3), "age_days": [0, 7, 28] * 10})
+    kept = evaluate.thinned(rows)
+    assert len(kept) <= 10
+    assert (kept.groupby("product_id").size() == 3).all()
 
 
 def scored(scores: list[float], labels: list[bool], method: str = "rule", week: int = 0) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "method": method,
-            "scored_week": FIRST + timedelta(weeks=week),
+            "cutoff": FIRST + timedelta(weeks=week),
             "product_id": [f"p{i}" for i in range(len(scores))],
             "label": labels,
             "units_so_far": 1,
@@ -85,7 +119,7 @@ def scored(scores: list[float], labels: list[bool], method: str = "rule", week: 
     )
 
 
-def test_precision_at_k_is_the_mean_over_weeks() -> None:
+def test_precision_at_k_is_the_mean_over_cutoffs() -> None:
     both = pd.concat(
         [scored([0.9, 0.8, 0.1], [True, False, True]), scored([0.9, 0.8, 0.1], [True, True, False], week=1)]
     )
@@ -106,10 +140,10 @@ def test_a_better_method_has_a_gain_whose_bounds_are_above_zero() -> None:
     labels = list(rng.random(400) < 0.2)
     blind = list(rng.random(400))
     seeing = [0.5 * b + 0.5 * y for b, y in zip(blind, labels, strict=True)]
-    measured = evaluate.measure(pd.concat([scored(blind, labels), scored(seeing, labels, "logistic")])).set_index(
+    measured = evaluate.measure(pd.concat([scored(blind, labels), scored(seeing, labels, "launch_model")])).set_index(
         "method"
     )
-    assert measured.loc["logistic", "ap_gain_low"] > 0
+    assert measured.loc["launch_model", "ap_gain_low"] > 0
     assert measured.loc["rule", "ap_gain_low"] == 0
 
 
@@ -118,3 +152,8 @@ def test_the_calibration_table_lays_promises_beside_outcomes() -> None:
     assert table["launches"].tolist() == [10, 10]
     assert table["chance"].tolist() == pytest.approx([0.1, 0.8])
     assert table["observed"].tolist() == pytest.approx([0.1, 1.0])
+
+
+def test_the_calibration_error_is_the_mean_distance_of_promise_and_outcome() -> None:
+    told = scored([0.1] * 10 + [0.8] * 10, [False] * 9 + [True] * 11)
+    assert evaluate.calibration_error(told, bins=2) == pytest.approx(0.1)

@@ -63,7 +63,7 @@ def test_contributions_and_the_level_of_its_age_add_up_to_the_log_odds() -> None
 def test_demand_follows_the_pace_where_too_few_are_known_and_is_learned_where_they_are() -> None:
     few = frame(50)
     np.testing.assert_allclose(learn_demand(few, np.ones(50)).log(few), np.maximum(few.values["pace_21"], 0))
-    seen = frame(800)
+    seen = frame(400)
     log_demand = np.maximum(3 + seen.values["like_level"].to_numpy(), 0)
     learned = learn_demand(seen, log_demand).log(seen)
     assert np.corrcoef(learned, log_demand)[0, 1] > 0.8
