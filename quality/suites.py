@@ -308,6 +308,7 @@ def marts_suite(
         _sales_of_last_week(names, last_week),
         _panel(names, as_of, last_week),
         _plans(names),
+        _exposure(names),
         _feature_rows(names, as_of, last_week),
         *(_feature_nulls(names[name], columns, last_week) for name, columns in sorted(features.items())),
     )
@@ -470,6 +471,28 @@ def _plans(names: dict[str, str]) -> Question:
         (
             between("lines_off_by", "critical", "Lines of published plans are missing or repeated in the mart.", 0, 0),
             none_of("plans_beyond_the_shop", "critical", "A plan sold more than the whole shop: a join repeats sales."),
+        ),
+    )
+
+
+def _exposure(names: dict[str, str]) -> Question:
+    lines = names["fct_exposure_line"]
+    return Question(
+        "exposure",
+        f"""
+        with days as (select sum(propensity) as whole from {lines} group by date having sum(propensity) > 0)
+        select
+            'fct_exposure_line' as {SUBJECT},
+            (select count(*) from {lines}) - (select count(*) from landed.exposure_lines) as lines_off_by,
+            (select count(*) from days where whole not between 0.999 and 1.001) as days_with_wrong_propensities
+        """,
+        (
+            between("lines_off_by", "critical", "Lines of incubation plans are missing or repeated in the mart.", 0, 0),
+            none_of(
+                "days_with_wrong_propensities",
+                "warning",
+                "Propensities of a day add up to 1, or no other policy can be judged by it. Look at that day's plan.",
+            ),
         ),
     )
 

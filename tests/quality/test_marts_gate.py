@@ -131,6 +131,14 @@ def test_lines_of_plans_that_never_landed_and_sold_more_than_the_shop_stop_the_p
     assert "is 1 (fct_plan_line)" in house.stops(STEP, "plans.plans_beyond_the_shop")
 
 
+def test_exposure_that_never_landed_stops_the_publication_and_odd_propensities_are_a_warning(house: Any) -> None:
+    house.unconstrained("fct_exposure_line")
+    house.tamper(f"insert into fct_exposure_line (date, product_id, propensity) values ('{house.week}', 'x', 0.5)")
+    assert "is 1 (fct_exposure_line)" in house.stops(STEP, "exposure.lines_off_by")
+    house.tamper("drop view landed.exposure_lines", "create table landed.exposure_lines as from fct_exposure_line")
+    house.warns(STEP, "exposure.days_with_wrong_propensities")
+
+
 def test_products_without_features_for_the_last_complete_week_stop_the_publication(house: Any) -> None:
     house.tamper(f"delete from ftr_product_week where event_timestamp = '{house.known}'")
     assert "is 0 (ftr_product_week)" in house.stops(STEP, "features.rows_last_week_products")

@@ -23,6 +23,7 @@ MARTS = [
         "fct_category_week",
         "fct_merchant_week",
         "fct_plan_line",
+        "fct_exposure_line",
         "ftr_product_week",
     )
 ]
