@@ -247,6 +247,8 @@ def _run_steps(steps: tuple[str, ...], request: Request) -> list[Plan]:
     What an assortment is asked for is checked as soon as the rows to check it by are there.
     """
     console = open_console()
+    if request.policy is not None and "incubation" in steps:
+        find_service("read_policy")(request.policy)
     planned = "assortment" in steps
     if planned and "land" not in steps:
         find_service("check_assortment")(request)

@@ -228,6 +228,15 @@ def test_what_an_assortment_is_asked_for_is_checked_before_any_other_work(
     assert [name for name, _ in asked] == ["land"], "before that, nobody knows the catalogue"
 
 
+def test_a_policy_is_read_before_any_other_work(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
+    (tmp_path / "policy.yaml").write_text("graduate: 0.5")
+    refused = run(
+        "decide", "incubation", "--source", "shop", "--as-of", "2017-09-30", "--policy", str(tmp_path / "policy.yaml")
+    )
+    assert (refused.exit_code, asked) == (2, [])
+    assert "graduate: Extra inputs are not permitted" in refused.stderr
+
+
 def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str, Request]], tmp_path: Path) -> None:
     given = {
         "source": "shop",
@@ -250,10 +259,12 @@ def test_every_field_of_a_request_is_an_option_and_arrives(asked: list[tuple[str
         "budget": "900",
         "salvage": "0.4",
         "exposure_budget": "500",
+        "policy": str(tmp_path / "policy.yaml"),
         "force": True,
     }
     assert set(given) == set(Request.model_fields)
     (tmp_path / "rules.yaml").write_text("core: 1")
+    (tmp_path / "policy.yaml").write_text("objective: earn")
     arguments: list[str] = []
     for name, value in given.items():
         flag = f"--{name.replace('_', '-')}"
