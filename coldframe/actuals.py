@@ -158,6 +158,15 @@ def line_by_line(plan: Plan, settings: Settings | None = None) -> pd.DataFrame |
     return None if lines.empty else lines
 
 
+def cohorts(plan: Plan, settings: Settings | None = None) -> pd.DataFrame | None:
+    """`fct_launch_cohort` of the published snapshot: how earlier launches fared. None where there is none yet."""
+    snapshot = _current(plan, settings or get_settings())
+    if snapshot is None or "fct_launch_cohort" not in snapshot.tables:
+        return None
+    found = snapshot.frame("fct_launch_cohort")
+    return None if found.empty else found.sort_values(["launch_month", "age_weeks"], ignore_index=True)
+
+
 def _current(plan: Plan, settings: Settings) -> "Snapshot | None":
     # Every command loads this file, and few of them a snapshot.
     from coldframe import snapshots

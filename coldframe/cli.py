@@ -480,7 +480,10 @@ def show(
     ] = 8,
     output: Annotated[Format, typer.Option("--format", help="How to print.")] = Format.TABLE,
     actuals: Annotated[
-        bool, typer.Option("--actuals", help="Lay assortments beside what then really sold in their season.")
+        bool,
+        typer.Option(
+            "--actuals", help="Beside assortments what then sold in their season, beside incubation how launches fared."
+        ),
     ] = False,
     path: Annotated[Path | None, typer.Option("--path", help="Folder or file the source reads, for --actuals.")] = None,
 ) -> None:

@@ -175,6 +175,31 @@ def line_by_line_report(lines: pd.DataFrame) -> RenderableType:
     return Group(table, *(Text(note) for note in notes))
 
 
+def cohort_report(cohorts: pd.DataFrame) -> RenderableType:
+    """Whether incubation pays, a row a month of launch: each at the greatest age its launches have all of them reached.
+    `cohorts` has the columns of ``fct_launch_cohort``."""
+    oldest = cohorts.groupby("launch_month").tail(1)
+    table = Table("launched in", title="How launches fared")
+    names = ("age", "launches", "still sell", "blockbusters", "impressions given", "graduates", "hits", "missed")
+    for name in (*names, "impressions per hit"):
+        table.add_column(name, justify="right")
+    counted = ("impressions", "graduates", "hits", "missed", "impressions_per_hit")
+    for row in oldest.to_dict("records"):
+        told = ["" if pd.isna(row[name]) else f"{row[name]:,.0f}" for name in counted]
+        known = f"{row['blockbusters']:,} of {row['mature']:,}" if row["mature"] else ""
+        month = pd.Timestamp(row["launch_month"])
+        table.add_row(
+            f"{month:%Y-%m}",
+            f"{row['age_weeks']} weeks",
+            f"{row['launches']:,}",
+            _share(row["selling"] / row["launches"]),
+            known,
+            *told,
+        )
+    note = "Hits are graduates that became blockbusters; missed are blockbusters that were let go or never shown."
+    return Group(table, Text(note))
+
+
 def _head(plan: Plan) -> list[RenderableType]:
     title = Text(f"{plan.kind.capitalize()} plan {plan.plan_id} ({plan.status})", style="bold")
     days = str(plan.valid_from) if plan.valid_from == plan.valid_until else f"{plan.valid_from} … {plan.valid_until}"

@@ -12,11 +12,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from coldframe.actuals import line_by_line, season_actuals
+from coldframe.actuals import cohorts, line_by_line, season_actuals
 from coldframe.errors import NotAvailableError
 from coldframe.ledger import Ledger, Plan, PlanLine
 from coldframe.plans import caveats
-from coldframe.report import compare_with_actuals, comparison_report, line_by_line_report, plan_report
+from coldframe.report import cohort_report, compare_with_actuals, comparison_report, line_by_line_report, plan_report
 
 # A plan's tables need room; piped output has no width of its own.
 PIPED_WIDTH = 160
@@ -55,7 +55,7 @@ def show_plan(
 
     `actuals` adds the sales of an assortment's season: from the published snapshot where it covers the season, else
     landed from the plan's source (at `path`, where it needs one), apart from the pipeline. A published plan is also
-    followed line by line.
+    followed line by line. For an incubation plan it adds how earlier launches fared.
     """
     lines = ledger.lines(plan.plan_id)
     console.print(plan_report(plan, lines, limit))
@@ -63,6 +63,8 @@ def show_plan(
         console.print(_beside_actuals(plan, lines, path, console))
         if (followed := line_by_line(plan)) is not None:
             console.print(line_by_line_report(followed))
+    if actuals and plan.kind == "incubation" and (fared := cohorts(plan)) is not None:
+        console.print(cohort_report(fared))
     for told in caveats(ledger, plan):
         console.print(Text(f"! {told}", style="yellow"), soft_wrap=True)
     # The first event is that it was decided, which its head says.

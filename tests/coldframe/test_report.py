@@ -15,7 +15,7 @@ from coldframe.errors import ColdframeError, NotAvailableError
 from coldframe.landed import partition
 from coldframe.ledger import Ledger, Plan, PlanDraft, PlanLine
 from coldframe.paths import Workspace
-from coldframe.report import compare_with_actuals, comparison_report, line_by_line_report, plan_report
+from coldframe.report import cohort_report, compare_with_actuals, comparison_report, line_by_line_report, plan_report
 from coldframe.settings import load
 from tests.ml.snapshots import write_snapshot
 
@@ -391,3 +391,15 @@ def test_landing_apart_leaves_the_pipelines_own_home_alone_and_reports_its_error
     with pytest.raises(ColdframeError, match="could not be landed"):
         season_actuals(plan, path=tiny_shop / "missing", settings=load(home=tmp_path / "home"))
     assert [p for p in sorted(home.rglob("*")) if (home / "actuals") not in (p, *p.parents)] == before
+
+
+def test_cohorts_say_what_incubation_found_and_missed_at_their_greatest_age() -> None:
+    counts = {"launches": 40, "selling": 30, "mature": 40, "blockbusters": 4, "graduates": 3, "hits": 2, "missed": 1}
+    old = {"launch_month": pd.Timestamp("2024-01-01"), "age_weeks": 26, "impressions": 9000, **counts}
+    young = dict.fromkeys(old) | {"launch_month": pd.Timestamp("2024-06-01"), "age_weeks": 4}
+    young |= {"launches": 7, "selling": 7, "mature": 0, "blockbusters": 0}
+    cohorts = pd.DataFrame([old | {"age_weeks": 13, "launches": 999}, old, young]).assign(impressions_per_hit=4500.0)
+    text = rendered(cohort_report(cohorts))
+    assert "999" not in text
+    for told in ("2024-01", "26 weeks", "75.0%", "4 of 40", "9,000", "4,500", "4 weeks", "missed"):
+        assert told in text

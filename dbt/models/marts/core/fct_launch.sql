@@ -31,7 +31,8 @@ launches as (
     cross join run
     where
         products.launch_source <> 'before_history'
-        and products.launched_on <= run.as_of
+        and products.launched_on between run.history_from and run.as_of
+        and products.relisted_of is null
 
 ),
 
