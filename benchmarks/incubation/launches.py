@@ -78,6 +78,13 @@ def mean_ap(part: pd.DataFrame, by: str) -> float:
     return float(np.mean(scored)) if scored else float("nan")
 
 
+def luck(part: pd.DataFrame, draws: int = 50) -> float:
+    """Calibration error that would be seen if every chance were true: launches are few, and outcomes a lottery."""
+    rng = np.random.default_rng(0)
+    chance = part["chance"].to_numpy(dtype=float)
+    return float(np.mean([calibration_error(part.assign(label=rng.random(len(part)) < chance)) for _ in range(draws)]))
+
+
 def wape(part: pd.DataFrame, expected: "pd.Series[float]") -> float:
     came = np.expm1(part["log_demand"].astype(float))
     return float((expected - came).abs().sum() / came.sum())
@@ -106,10 +113,12 @@ def show(title: str, shop: Shop, launches: Launches, validated: pd.DataFrame, se
         print(f"| precision@k, {METHOD_NAMES[method]} | " + " | ".join(f"{p:.2f} (k {k})" for p, k in told) + " |")
     errors = " | ".join(f"{calibration_error(part):.3f}" for part in by_age.values())
     print(f"| calibration error (ECE), {METHOD_NAMES[MODEL]} | {errors} |")
-    print(f"\nCalibration error over all ages: {calibration_error(ours):.3f}.\n")
+    print("| ECE that perfect chances would show | " + " | ".join(f"{luck(p):.3f}" for p in by_age.values()) + " |")
+    print(f"\nCalibration error over all ages: {calibration_error(ours):.3f}; of perfect chances {luck(ours):.3f}.\n")
     print(f"| WAPE of units in weeks 9 to 26 | {' | '.join(heads)} |\n|---|{'---:|' * len(AGES)}")
     ways = {
         "category mean curve": lambda p: p["category_units"].astype(float),
+        "category median curve": lambda p: p["category_median"].astype(float),
         "attribute kNN": lambda p: p["like_units"].astype(float),
         METHOD_NAMES[MODEL]: lambda p: np.expm1(p["log_expected"].astype(float)),
     }

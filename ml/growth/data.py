@@ -12,6 +12,7 @@ States come point-in-time from the feature store. A state that knew the label's 
 room a lie, so the two meet in this file only.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from coldframe.errors import NotAvailableError
 from coldframe.paths import Workspace
 from coldframe.run import find_service
 from coldframe.snapshots import Snapshot
+
+log = logging.getLogger(__name__)
 
 FIRST_DAY, LAST_DAY = 7 * 8, 7 * 26
 """The days of its age, from the Monday of the launch, between which a product is judged."""
@@ -181,6 +184,7 @@ def _states(workspace: Workspace, spine: pd.DataFrame) -> pd.DataFrame:
         ]
     ).rename(columns={"moment": "event_timestamp"})
     distinct = asked.drop_duplicates().reset_index(drop=True)
+    log.info("looking up %d launches at %d moments", spine["product_id"].nunique(), len(distinct))
     known = find_service("training_frame")(workspace, distinct, SERVICE).set_index(["product_id", "event_timestamp"])
     counts = [name for name in STATE if name != "last_sold_age"]
     nothing = {name: 0 for name in counts if known[name].notna().any()}

@@ -4,6 +4,7 @@ A score is validated the way it is used: at each cutoff it has learned from outc
 provisional, and is judged on what the launches of the following weeks became.
 """
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,9 +27,11 @@ from ml.growth.model import (
     spread,
 )
 
+log = logging.getLogger(__name__)
+
 COLUMNS = (
     *("method", "cutoff", "product_id", "category", "age_days", "label", "weeks", "units_so_far"),
-    *("score", "base_rate", "chance", "log_expected", "log_demand", "like_units", "category_units"),
+    *("score", "base_rate", "chance", "log_expected", "log_demand", "like_units", "category_units", "category_median"),
 )
 DEPTHS = (20, 50, 100)
 BOOTSTRAPS = 60
@@ -57,8 +60,8 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
     """Out-of-time scores: one row a launch, landmark and method, calibrated on earlier cutoffs' launches only.
 
     Columns: COLUMNS. label and log_demand are what is known at the end (weeks: of how many of the 18), score is as the
-    method gave it, chance calibrated; log_expected, like_units and category_units (means of like items and of the
-    category) stand in the launch model's rows. Empty where nothing was known at any cutoff.
+    method gave it, chance calibrated; log_expected, like_units, category_units (means of like items and of the
+    category) and category_median stand in the launch model's rows. Empty where nothing was known at any cutoff.
     """
     truth = launches.known(launches.end)
     judged = launches.labelled(launches.end, truth)
@@ -68,6 +71,7 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
         rows = judged[(judged["moment"] > cutoff) & (judged["moment"] <= following)].reset_index(drop=True)
         if rows.empty or launches.known(cutoff).empty:
             continue
+        log.info("back-test from %s of %d looks", f"{cutoff:%F}", len(rows))
         past, demand, fitted = learn(launches, cutoff, methods)
         frame = past.frame(rows)
         base = pd.DataFrame(
@@ -91,8 +95,9 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
                 part["log_expected"] = demand.log(frame)
                 part["log_demand"] = rows["log_demand"]
                 part["like_units"] = past.like_means["demand"].reindex(rows["product_id"]).to_numpy()
-                means = past.known.groupby("category")["demand"].mean()
-                part["category_units"] = part["category"].map(means).fillna(past.known["demand"].mean())
+                for name, of in (("category_units", "mean"), ("category_median", "median")):
+                    kinds = past.known.groupby("category")["demand"].agg(of)
+                    part[name] = part["category"].map(kinds).fillna(past.known["demand"].agg(of))
             parts.append(part)
             # A base rate ranks nothing: calibrated on it, a slope would come from two weeks' luck, and of any sign.
             if found.model is not None:
