@@ -32,8 +32,9 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
     """What published plans of the last `DAYS` days showed, one row a day, product and place.
 
     A place also shows a product without us, so an impression of the plan is taken to have earned what all impressions
-    of the product earned there that day, as far as there were enough of them. Raises NotAvailableError where nothing
-    was published or delivered, or nobody counts impressions.
+    of the product earned there that day. Where fewer were delivered than planned, every row counts for that share of
+    its impressions: rows counted as they were delivered would be a choice that no policy made. Raises NotAvailableError
+    where nothing was published or delivered, or nobody counts impressions.
     """
     rows = pd.DataFrame()
     if MART in snapshot.tables:
@@ -48,8 +49,9 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
         raise NotAvailableError(
             "Not available: the source has no `traffic`, so nobody knows what an impression earned."
         )
-    delivered = rows["delivered"].astype(float)
-    counted = rows["impressions"].astype(float).clip(upper=delivered)
+    planned, delivered = rows["impressions"].astype(float), rows["delivered"].astype(float)
+    share = planned.clip(upper=delivered).sum() / max(planned.sum(), 1)
+    counted = share * planned.where(delivered > 0, 0.0)
     if not counted.any():
         raise NotAvailableError("None of the impressions that published plans gave were delivered, as `traffic` tells.")
     frame = pd.DataFrame(
@@ -64,7 +66,7 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
             "propensity": rows["propensity"],
         }
     )
-    return logs.read(frame, f"published plans up to {as_of}", {"reward": reward})
+    return logs.read(frame, f"published plans up to {as_of} ({share:.0%} delivered)", {"reward": reward})
 
 
 def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:

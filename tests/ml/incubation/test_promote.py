@@ -136,6 +136,17 @@ def test_without_published_plans_or_traffic_there_is_no_log(tmp_path: Path) -> N
         own_log(blind, LAST, "orders")
 
 
+def test_where_less_was_delivered_every_row_counts_for_that_share(tmp_path: Path) -> None:
+    rows = {"product_id": ["a", "b", "c"], "propensity": [0.5, 0.3, 0.2], "impressions": [50, 30, 20]}
+    seen = {"delivered": [10, 60, 0], "orders": [1, 3, 0], "channel": "app", "region": "north"}
+    lines = pd.DataFrame({"date": pd.Timestamp(LAST), **rows, **seen})
+    log = own_log(write_snapshot(tmp_path / "short", LAST, fct_exposure_line=lines), LAST, "orders")
+    # 10 of 50, 30 of 30 and none of 20 were delivered: 40 %.
+    assert log.rows["impressions"].to_numpy() == pytest.approx([20, 12, 0])
+    assert log.rows["reward"].to_numpy() == pytest.approx([2, 0.6, 0])
+    assert "40% delivered" in log.name
+
+
 def test_a_refused_value_or_a_veto_keeps_the_policy_in_force() -> None:
     gain = {"name": "doubly robust", "value": 0.2, "low": 0.1, "high": 0.3}
     sure = {"refused": (), "gain": gain, "columns": {"reward": "orders"}, "effective_sample_size": 900.0}
