@@ -91,8 +91,9 @@ def _exposures(plan: Plan, lines: Sequence[PlanLine]) -> pd.DataFrame:
 
 
 def _places(details: Mapping[str, Any]) -> Iterable[tuple[str, str, int, float]]:
-    if not details["propensity"]:
-        return [(EVERYWHERE, EVERYWHERE, details["impressions"], 0.0)]
+    # Plans made before places were told apart have no propensities by place.
+    if not details["propensity"] or "propensity_by" not in details:
+        return [(EVERYWHERE, EVERYWHERE, details["impressions"], details["propensity"])]
     return [
         (channel, region, details["impressions_by"][channel][region], propensity)
         for channel, regions in details["propensity_by"].items()

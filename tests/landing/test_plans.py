@@ -115,6 +115,12 @@ def test_a_published_incubation_plan_is_the_log_of_its_day(publish: Publish, sho
     assert not (shop.workspace.landed / "plan_lines").exists()
 
 
+def test_a_plan_from_before_places_were_told_apart_was_for_everywhere(publish: Publish, shop: Any) -> None:
+    publish(**TOMORROW | {"lines": (replace(SHOWN, details={"impressions": 30, "propensity": 0.3}),)})
+    [row] = shop.rows("exposure_lines", AFTER_JUNE)
+    assert (row["channel"], row["region"], row["impressions"], row["propensity"]) == ("all", "all", 30, 0.3)
+
+
 def test_of_two_plans_for_one_day_the_one_published_last_was_shown(publish: Publish, shop: Any) -> None:
     publish(**TOMORROW)
     second = publish(**TOMORROW | {"lines": (LET_GO,)})
