@@ -80,15 +80,17 @@ def _design(scaled: np.ndarray, topics: np.ndarray, hats: np.ndarray) -> np.ndar
 
 @dataclass(frozen=True)
 class Demand:
-    """Units in weeks 9 to 26: three views of their logarithm, averaged. A ridge on everything, and trees that minimise
-    the absolute error, of the logarithm and of what it exceeds the pace by. Without enough to learn from: the pace."""
+    """Units in weeks 9 to 26, by two views of their logarithm, averaged: boosted trees that minimise the absolute error
+    of the logarithm, and of what it exceeds the pace by. A ridge stands beside them, smooth enough to be a feature of
+    the chance, and too bold where one order of a thousand units follows another. Without enough to learn from: the
+    pace."""
 
     scale: Scale | None
     ridge: Ridge | None
     trees: tuple[HistGradientBoostingRegressor, ...]
 
     def ridge_log(self, frame: Frame) -> np.ndarray:
-        """What the ridge alone expects, log(1 + units) [row]."""
+        """What the ridge expects, log(1 + units) [row]."""
         if self.scale is None or self.ridge is None:
             return _pace(frame)
         found: np.ndarray = self.ridge.predict(_design(self.scale(frame.values), frame.topics, _hats(frame.age_days)))
@@ -96,12 +98,11 @@ class Demand:
 
     def log(self, frame: Frame) -> np.ndarray:
         """log(1 + units) [row], about the median."""
-        ridge = self.ridge_log(frame)
         if not self.trees or not len(frame):
-            return np.maximum(ridge, 0)
+            return _pace(frame)
         X = _tabular(frame)
         level, over_pace = (trees.predict(X) for trees in self.trees)
-        mean: np.ndarray = (ridge + level + over_pace + frame.values["pace_7"].to_numpy()) / 3
+        mean: np.ndarray = (level + over_pace + frame.values["pace_7"].to_numpy()) / 2
         return np.maximum(mean, 0)
 
     def expected(self, frame: Frame) -> np.ndarray:
