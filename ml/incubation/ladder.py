@@ -18,6 +18,8 @@ from ml.incubation.policy import Policy
 
 Stage = Literal["seed", "incubate", "graduate", "retire", "frozen"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+_WORTH_AGAIN = 2.0
+"""What a look at a retired launch must be worth over what it costs: it was let go at 1."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,8 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
 
     1. What looks brushed is frozen, whatever else is true of it.
     2. Graduates stay graduates. The retired stay so until their upper bound rises to `revive_at`, twice the line they
-       fell below unless the policy says otherwise, so that nothing flips from day to day.
+       fell below unless the policy says otherwise, and a look at them is worth twice what it costs (where impressions
+       are known and its rate is below the line), so that nothing flips from day to day.
     3. Too little evidence leaves a launch undecided, a seed: fewer than `least_impressions` where they are known, else
        fewer than `least_buyers`; or fewer than `least_weeks`. That is never counted against it.
     4. It graduates when it sold like a bestseller, or when the lower bound of its chance reaches `graduate_at` (one
@@ -59,12 +62,13 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     evident = (sold_enough | (sure & (before == "incubate"))) & told.bought
     pulled = ~told.measured | (told.pull >= policy.pull_at)
     slow = ~told.measured | (rates.mean < rates.line)
+    back = (told.high >= policy.revive_at) & (~told.measured | ~slow | (told.worth >= _WORTH_AGAIN))
     hopeless = told.seen_enough & slow & (told.high < policy.retire_below)
     no_use = told.measured & told.seen_enough & slow & (told.worth < 1) & ~sure
     rules: list[tuple[Bools, Stage, Callable[[int], str]]] = [
         (told.brushed != "", "frozen", told.is_brushed),
         (graduated, "graduate", told.stays_graduate),
-        (retired & (told.high >= policy.revive_at), "incubate", told.comes_back),
+        (retired & back, "incubate", told.comes_back),
         (retired, "retire", told.stays_retired),
         (told.thin, "seed", told.is_undecided),
         (evident & pulled & sold_enough, "graduate", told.sold_enough),
@@ -123,6 +127,8 @@ class _Facts:
         return f"retired before, but its chance has come back ({self._bounds(i)})"
 
     def stays_retired(self, i: int) -> str:
+        if self.high[i] >= self.policy.revive_at:
+            return f"retired before, and another {self.policy.look:,} impressions would still tell little"
         return f"retired before, and its chance ({self._bounds(i)}) has not come back"
 
     def is_undecided(self, i: int) -> str:

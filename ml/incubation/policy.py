@@ -56,8 +56,8 @@ class Policy(BaseModel):
     )
     seed_share: float = Field(0.3, ge=0, le=1, description="Most of the budget kept for seeds that have no guarantee.")
     seed_most: Count = Field(10, description="Most impressions a seed is kept of that share.")
-    explore: Share = Field(0.1, description="Share of the rest of the budget drawn evenly: the floor of propensities.")
-    draws: int = Field(200, ge=20, le=10_000, description="Draws that propensities are reckoned from.")
+    explore: Share = Field(0.05, description="Share of the rest of the budget drawn evenly: the floor of propensities.")
+    draws: int = Field(1000, ge=20, le=10_000, description="Draws that propensities are reckoned from.")
 
     @model_validator(mode="after")
     def _is_no_flip_flop(self) -> Self:

@@ -87,6 +87,15 @@ def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -
     assert found.worth[-1] < 1
 
 
+def test_what_was_let_go_for_its_rate_does_not_come_back_the_next_day() -> None:
+    poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50, previous="retire")
+    found = staged(*field(), poor)
+    assert found.stage[-1] == "retire"
+    assert found.reason[-1] == "retired before, and another 1,000 impressions would still tell little"
+    loved = staged(*field(), poor | {"orders_so_far": 300, "buyers_so_far": 300})
+    assert loved.stage[-1] == "incubate"
+
+
 def test_a_launch_whose_rate_is_high_is_not_let_go_whatever_the_launch_model_says() -> None:
     loved = by_exposure(
         orders_so_far=100, buyers_so_far=100, probability=0.001, probability_low=0, probability_high=0.005
