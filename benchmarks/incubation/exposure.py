@@ -28,13 +28,15 @@ DAYS = 20
 TOP = 5
 PRIOR = 100
 FREE = {"product_cap": 1.0, "merchant_cap": 1.0, "category_cap": 1.0, "seed_share": 0.0}
-FIND = Policy(objective="find", **FREE)
-EARN = Policy(objective="earn", **FREE)
+# Five times the draws of these, the default, would take an hour; what they are worth is told apart.
+QUICK = {"draws": 200, "explore": 0.1}
+FIND = Policy(objective="find", **FREE, **QUICK)
+EARN = Policy(objective="earn", **FREE, **QUICK)
 # Launches, budgets, and how many worlds are drawn: the more, the less a world costs.
 WORLDS = (
-    (50, (10_000, 20_000, 100_000), 50),
-    (500, (100_000, 200_000), 16),
-    (2_000, (200_000, 400_000, 2_000_000), 6),
+    (50, (10_000, 20_000, 50_000, 100_000), 100),
+    (500, (100_000, 200_000, 1_000_000), 30),
+    (2_000, (200_000, 400_000, 2_000_000), 10),
 )
 
 
@@ -134,11 +136,14 @@ WAYS: dict[str, Share] = {
     "**top-two (find)**": ours(FIND),
     "earn": ours(EARN),
 }
-
-
-def ways(count: int) -> list[str]:
-    """To earn is plain Thompson with a floor: the small worlds show it, the large ones would take too long."""
-    return [name for name in WAYS if name != "earn" or count == WORLDS[0][0]]
+DEFAULT = "top-two with the default draws"
+CLOSER = {
+    "**top-two (find)**": WAYS["**top-two (find)**"],
+    DEFAULT: ours(Policy(objective="find", **FREE)),
+    "successive halving": halving,
+}
+"""Who is looked at where impressions are a hundred a launch."""
+THIN = ((500, 50_000, 30), (2_000, 200_000, 10))
 
 
 def judged(name: str, count: int, budget: int, prior: int, seed: int) -> tuple[float, float, float]:
@@ -151,7 +156,7 @@ def judged(name: str, count: int, budget: int, prior: int, seed: int) -> tuple[f
         a, b = a + told, b + PRIOR - told
     run = Run(truth, a, b, np.random.default_rng([seed, count, 1]))
     for day in range(DAYS):
-        run.show(WAYS[name](run, day, budget // DAYS, seed))
+        run.show((WAYS | CLOSER)[name](run, day, budget // DAYS, seed))
     best = np.argsort(-truth)[:TOP]
     named = np.argsort(-run.mean, kind="stable")[:TOP]
     hits = len(np.intersect1d(best, named))
@@ -172,9 +177,9 @@ def main() -> None:
             for prior in (0, 1):
                 for budget in budgets:
                     print(f"{count} launches, {budget} impressions, prior {prior} …", file=sys.stderr, flush=True)
-                    for name in ways(count):
+                    for name in WAYS:
                         world = partial(judged, name, count, budget, prior)
-                        found[count, budget, prior, name] = np.array(list(pool.map(world, range(worlds), chunksize=2)))
+                        found[count, budget, prior, name] = np.array(list(pool.map(world, range(worlds), chunksize=4)))
     for prior, told in ((0, "Without a launch model"), (1, "With the launch model as prior")):
         print(
             f"\n{told}:\n\n| launches | budget | worlds | way | precision@5 | gain on uniform | reward | cost |\n"
@@ -183,7 +188,7 @@ def main() -> None:
         for count, budgets, worlds in WORLDS:
             for budget in budgets:
                 even = found[count, budget, prior, "uniform"][:, 0]
-                for name in ways(count):
+                for name in WAYS:
                     runs = found[count, budget, prior, name]
                     gain = runs[:, 0] - even
                     error = 2 * gain.std(ddof=1) / np.sqrt(worlds)
@@ -193,6 +198,23 @@ def main() -> None:
                         f"{runs[:, 1].mean():.2f} | {np.median(runs[:, 2]):,.0f} |"
                     )
     halved(found)
+    closer()
+
+
+def closer() -> None:
+    """What more draws are worth."""
+    print(
+        "\nWhere impressions are a hundred a launch, a few hundred draws name too few launches, and chance decides who "
+        f"is shown. With {Policy().draws:,} draws and {Policy().explore:.0%} shared evenly, which are the defaults, "
+        f"instead of {FIND.draws} and {FIND.explore:.0%} (without a launch model):\n\n"
+        "| launches | budget | worlds | way | precision@5 | reward |\n|---:|---:|---:|---|---:|---:|"
+    )
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        for count, budget, worlds in THIN:
+            for name in CLOSER:
+                runs = np.array(list(pool.map(partial(judged, name, count, budget, 0), range(worlds), chunksize=4)))
+                told = f"{runs[:, 0].mean():.2f} ± {2 * runs[:, 0].std(ddof=1) / np.sqrt(worlds):.2f}"
+                print(f"| {count:,} | {budget:,} | {worlds} | {name} | {told} | {runs[:, 1].mean():.2f} |", flush=True)
 
 
 def halved(found: dict[tuple[int, int, int, str], np.ndarray]) -> None:
