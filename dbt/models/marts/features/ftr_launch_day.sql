@@ -1,5 +1,3 @@
-{{ config(materialized='incremental') }}
-
 with
 
 products as (
@@ -47,6 +45,7 @@ run as (
 
 ),
 
+-- Built anew each time, because a title that changes may make another product the first of a relisting.
 -- 27 weeks: a launch is followed until the end of the 26th calendar week of its age.
 lives as (
 
@@ -59,7 +58,6 @@ lives as (
     where
         products.launch_source <> 'before_history'
         and products.launched_on <= run.as_of
-        and products.launched_on + 7 * 27 >= run.rebuild_from
 
 ),
 
@@ -262,7 +260,4 @@ select
 from so_far
 inner join lives on so_far.product_id = lives.product_id
 cross join availability
-cross join run
-where
-    so_far.date >= lives.launched_on - 1
-    and so_far.date + 1 >= run.rebuild_from
+where so_far.date >= lives.launched_on - 1
