@@ -10,11 +10,12 @@ Estimators: inverse propensity (Horvitz & Thompson 1952), truncated at the root 
 estimator for counterfactual learning", eq. 7), and doubly robust (Dudik, Langford & Li 2011, "Doubly robust policy
 evaluation and learning", eq. 2) with a reward model that has not seen the round it speaks of. Intervals are
 studentised bootstraps (Efron & Tibshirani 1993, ch. 12) of whole rounds: rewards are rare and weights skewed, where an
-interval of plus or minus two standard errors covers too seldom, and always misses on the same side.
+interval of plus or minus two standard errors covers too seldom, and always misses on the same side. No interval is
+narrower than the luck of as many impressions as the log is worth.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ LEAST_REWARDED = 20
 FOLDS = 5
 RESAMPLES = 1000
 MOST_BAGS = 2000
+NORMAL = 1.96
 SEED = 19_520_663
 """Not 0: a log somebody drew with that seed would fall into folds by its actions."""
 
@@ -125,24 +127,30 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     ceiling = float(np.sqrt(len(impressions)))
     weighted = per_round(log.reward * weight)
     clipped = per_round(log.reward * np.minimum(weight, ceiling))
+    noise = _noise(log)
+    least = noise / np.sqrt(size)
     found = [
-        _ratio(IPS, weighted, impressions),
-        _ratio(CLIPPED, clipped, impressions),
-        _ratio(SNIPS, weighted, per_round(mass)),
+        _ratio(IPS, weighted, impressions, least),
+        _ratio(CLIPPED, clipped, impressions, least),
+        _ratio(SNIPS, weighted, per_round(mass), least),
     ]
     direct = []
     if policy is not None:
         expected, believed = _cross_fitted(log, policy, rounds)
         direct = [Estimate(DIRECT, float(log.impressions @ expected / total))]
         scores = log.impressions * expected + weight * (log.reward - log.impressions * believed)
-        found.append(_ratio(ROBUST, per_round(scores), impressions))
+        found.append(_ratio(ROBUST, per_round(scores), impressions, least))
     # What both owe to the same luck cancels. How much of it does depends on how alike the policies are.
+    apart = noise * float(np.sqrt(log.impressions @ (weight - 1) ** 2)) / total
     gains = [
-        _estimate(f"{one.name} less {LOGGED}", one.value - logged.value, influence - own)
+        _estimate(f"{one.name} less {LOGGED}", one.value - logged.value, influence - own, apart)
         for one, influence in found[2:]
     ]
     gain = min(gains, key=lambda one: one.standard_error or 0.0)
-    return Evaluation(logged, (*direct, *(estimate for estimate, _ in found)), gain, *evidence, ())
+    estimates = [estimate for estimate, _ in found]
+    if (log.reward >= 0).all():
+        estimates = [replace(one, low=max(one.low or 0.0, 0.0)) for one in estimates]
+    return Evaluation(logged, (*direct, *estimates), gain, *evidence, ())
 
 
 def on_policy(log: Log) -> Estimate:
@@ -241,14 +249,22 @@ def _adder(rounds: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     return lambda values: np.bincount(rounds, values)
 
 
-def _ratio(name: str, above: np.ndarray, below: np.ndarray) -> tuple[Estimate, np.ndarray]:
+def _noise(log: Log) -> float:
+    """Standard deviation of the reward of one impression."""
+    mean = log.reward.sum() / log.impressions.sum()
+    return float(np.sqrt((log.impressions * (log.reward / log.impressions - mean) ** 2).mean()))
+
+
+def _ratio(name: str, above: np.ndarray, below: np.ndarray, least: float = 0.0) -> tuple[Estimate, np.ndarray]:
     """The ratio of two sums over rounds, and each round's influence on it [round] (the delta method)."""
     value = float(above.sum() / below.sum())
     influence = (above - value * below) / below.mean()
-    return _estimate(name, value, influence), influence
+    return _estimate(name, value, influence, least), influence
 
 
-def _estimate(name: str, value: float, influence: np.ndarray) -> Estimate:
+def _estimate(name: str, value: float, influence: np.ndarray, least: float = 0.0) -> Estimate:
+    """An estimate whose error is that of its rounds, but not below `least`: where what weighs most brought nothing by
+    chance, the rounds do not show how uncertain that leaves the value."""
     rng = np.random.default_rng(SEED)
     if len(influence) > MOST_BAGS:
         # Sums of rounds at random have the variance and skewness of the rounds, and cost what few cost.
@@ -267,4 +283,11 @@ def _estimate(name: str, value: float, influence: np.ndarray) -> Estimate:
         some = spread > 0
         drawn.append(again.mean(axis=1)[some] / spread[some] * np.sqrt(size))
     low, high = np.quantile(np.concatenate(drawn), [0.025, 0.975])
-    return Estimate(name, value, error, float(value - high * error), float(value - low * error))
+    wide = NORMAL * least
+    return Estimate(
+        name,
+        value,
+        max(error, least),
+        float(min(value - high * error, value - wide)),
+        float(max(value - low * error, value + wide)),
+    )

@@ -60,6 +60,20 @@ def test_the_gain_over_the_policy_that_ran_is_known_better_than_the_value() -> N
     assert on_policy(log) == found.logged
 
 
+def test_no_interval_is_narrower_than_the_luck_of_what_the_log_is_worth() -> None:
+    log = drawn(4000)
+    # What the policy shows most brought nothing, and what it hardly shows brought something: rounds alone look sure.
+    empty = replace(log, reward=np.where(log.action == 4, 0.0, log.reward))
+    found = evaluate(empty, wanted(empty), TABLE)
+    rate = empty.reward.mean()
+    least = np.sqrt(rate * (1 - rate) / found.effective_sample_size)
+    for estimate in found.estimates[1:]:
+        assert estimate.standard_error is not None and estimate.low is not None and estimate.high is not None
+        assert estimate.standard_error >= least * 0.999
+        assert max(estimate.value - 1.96 * least, 0) >= estimate.low * 0.999
+        assert estimate.high >= (estimate.value + 1.96 * least) * 0.999
+
+
 def test_rows_of_many_impressions_are_worth_the_impressions() -> None:
     log = drawn(4000)
     keys, row = np.unique(np.column_stack([log.action, log.round % 40]), axis=0, return_inverse=True)
