@@ -72,7 +72,7 @@ members as (
     inner join products
         on
             lives.first_id = coalesce(products.relisted_of, products.product_id)
-            and (products.product_id = lives.product_id or products.launched_on < lives.launched_on)
+            and (lives.product_id = products.product_id or lives.launched_on > products.launched_on)
 
 ),
 
@@ -251,7 +251,8 @@ select
     cast(coalesce(so_far.repeat_buyers, 0) as bigint) as repeat_buyers_so_far,
     cast(coalesce(so_far.largest_buyer_units, 0) as bigint) as largest_buyer_units,
     cast(coalesce(so_far.content_units, 0) as bigint) as content_units_so_far,
-    if(availability.has_refunds, cast(coalesce(so_far.refunded_units, 0) as bigint), null) as refunded_units_so_far,
+    if(availability.has_refunds, cast(coalesce(so_far.refunded_units, 0) as bigint), null)
+        as refunded_units_so_far,
     if(availability.has_traffic, cast(coalesce(so_far.impressions, 0) as bigint), null) as impressions_so_far,
     if(availability.has_traffic, cast(coalesce(so_far.clicks, 0) as bigint), null) as clicks_so_far,
     if(availability.has_traffic, cast(coalesce(so_far.carts, 0) as bigint), null) as carts_so_far,
