@@ -68,12 +68,12 @@ def candidates(
 
     Columns: region, category, product_id, merchant_id, title, brand, subcategory, merchant_tier, price_band (low,
     middle or high: thirds of the cell's products), is_new, current (in `ranged`, pairs of region and product_id;
-    without it what sold in the last CURRENT_WEEKS), units, q10, q50, q80, q90 (of the season, with everything on show),
-    per_unit (money of one by the objective; below 0 it is a loss), price, unit_cost (both of one; nan where unknown),
-    usual_margin (whether its margin is taken to be the usual one), units_13w, units_last_year (in the same days a year
-    before; nan where these are not all known, or the product was launched since), model, on_shelf_from, on_shelf_until,
-    season_index (how many times its usual share its kind takes in the season), trend (last four weeks beside what was
-    to be expected of them), trend_q, p_growth (nan where the forecast tells of none).
+    without it what sold in the last CURRENT_WEEKS), sells (in those weeks), units, q10, q50, q80, q90 (of the season,
+    with everything on show), per_unit (money of one by the objective; below 0 it is a loss), price, unit_cost (both of
+    one; nan where unknown), usual_margin (whether its margin is taken to be the usual one), units_13w, units_last_year
+    (in the same days a year before; nan where these are not all known, or the product was launched since), model,
+    on_shelf_from, on_shelf_until, season_index (how many times its usual share its kind takes in the season), trend
+    (last four weeks beside what was to be expected of them), trend_q, p_growth (nan where the forecast tells of none).
 
     Raises NotAvailableError where the forecast has no totals of this season, nothing is expected to sell or the
     objective cannot be computed, BadInputError for a product in two categories of a region.
@@ -91,6 +91,7 @@ def candidates(
             f"({', '.join(sorted(set(twice['product_id']))[:5])}), and would be ranged twice. Give each one category "
             "in products.category and train again."
         )
+    found["sells"] = found["current"]
     if ranged is not None:
         now = pd.MultiIndex.from_tuples(list(ranged), names=["region", "product_id"])
         found["current"] = pd.MultiIndex.from_frame(found[["region", "product_id"]]).isin(now)
@@ -106,10 +107,12 @@ def candidates(
 
 
 def hand_over(snapshot: Snapshot, found: pd.DataFrame, request: Request) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """`found` without the launches that the incubation plan of the as-of let go, and what to say about it.
+    """`found` as the incubation plan of the as-of leaves it, and what to say about it.
 
     The plan is the newest published one that had its day by the as-of. Its graduates compete like everything else, with
-    the demand their forecast gives them; a must-keep stays. What was let go may come back: a later plan says so.
+    the demand their forecast gives them. What it let go takes none of the places kept for new products, and leaves the
+    regions in which it does not sell any more; where it sells it competes, because it was let go as a bestseller to be,
+    not off the shelf. A must-keep stays, and what was let go may come back: a later plan says so.
     """
     if "fct_exposure_line" not in snapshot.tables:
         return found, ()
@@ -120,20 +123,22 @@ def hand_over(snapshot: Snapshot, found: pd.DataFrame, request: Request) -> tupl
         """
     )
     by_stage = told.groupby("stage")["product_id"].agg(set)
-    retired = by_stage.get("retire", set()) - set(request.must_keep)
-    leaving = found["product_id"].isin(retired)
+    retired = found["product_id"].isin(by_stage.get("retire", set()) - set(request.must_keep))
+    leaving = retired & ~found["sells"]
     notes = []
     if leaving.any():
         notes.append(
-            f"{found.loc[leaving, 'product_id'].nunique():,} launches that incubation let go are no candidates; "
-            "`coldframe show --kind incubation` has the reason of each, and must_keep overrules it"
+            f"{found.loc[leaving, 'product_id'].nunique():,} launches that incubation let go are no candidates where "
+            f"they have not sold for {CURRENT_WEEKS} weeks; `coldframe show --kind incubation` has the reason of each, "
+            "and must_keep overrules it"
         )
     if missing := by_stage.get("graduate", set()) - set(found["product_id"]):
         notes.append(
             f"{len(missing):,} graduates of incubation are expected to sell less than {LEAST_UNITS:g} units in every "
             "region, so none ranges them"
         )
-    return found[~leaving].reset_index(drop=True), tuple(notes)
+    kept = found.assign(is_new=found["is_new"] & ~retired)[~leaving]
+    return kept.reset_index(drop=True), tuple(notes)
 
 
 def unforecast(found: pd.DataFrame, products: Iterable[str]) -> list[str]:

@@ -225,7 +225,7 @@ def test_a_must_keep_no_region_has_a_forecast_for_is_named(totals: Path) -> None
     assert unforecast(pd.read_parquet(totals), ["old", "ghost"]) == ["ghost"]
 
 
-def test_launches_that_incubation_let_go_are_no_candidates_and_are_told(tmp_path: Path) -> None:
+def test_what_incubation_let_go_leaves_where_it_does_not_sell_and_is_not_new_any_more(tmp_path: Path) -> None:
     lines = pd.DataFrame(
         {
             "product_id": ["old", "new", "slow", "costly", "unseen"],
@@ -234,13 +234,25 @@ def test_launches_that_incubation_let_go_are_no_candidates_and_are_told(tmp_path
         }
     )
     snapshot = write_snapshot(tmp_path / "incubated", AS_OF, fct_exposure_line=lines)
-    found = pd.DataFrame({"product_id": ["costly", "new", "new", "old", "slow"]})
+    found = pd.DataFrame(
+        {
+            "product_id": ["costly", "new", "new", "old", "slow"],
+            "region": ["north", "north", "south", "north", "north"],
+            "sells": [False, False, True, False, False],
+            "is_new": True,
+        }
+    )
     request = Request(source="shop", as_of=AS_OF)
     kept, notes = data.hand_over(snapshot, found, request)
-    assert kept["product_id"].tolist() == ["costly", "old", "slow"]
+    assert list(zip(kept["product_id"], kept["region"], kept["is_new"], strict=True)) == [
+        ("costly", "north", True),
+        ("new", "south", False),
+        ("old", "north", True),
+        ("slow", "north", True),
+    ]
     assert notes[0].startswith("1 launches that incubation let go") and notes[1].startswith("1 graduates")
     kept, notes = data.hand_over(snapshot, found, request.model_copy(update={"must_keep": ("new",)}))
-    assert len(kept) == 5 and len(notes) == 1
+    assert len(kept) == 5 and kept["is_new"].all() and len(notes) == 1
 
 
 def test_without_a_published_incubation_plan_everything_competes(snapshot: Snapshot) -> None:
