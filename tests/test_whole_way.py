@@ -129,7 +129,7 @@ def test_deciding_again_makes_nothing_twice_and_writes_the_same_bytes(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--must-keep", "nobody"), "the catalogue does not list 1 of the products: nobody"),
+        (("--must-keep", "nobody"), "the catalogue does not list 1 of them: nobody"),
         (("--slots", "1", "--must-keep", "p05", "--must-keep", "p02"), "slots and must-keep"),
         (("--must-keep", "p05", "--must-drop", "p05"), "--must-drop: p05 must be kept as well"),
         (("--season", "2024-Q2"), "Season 2024-Q2 ended on 2024-06-30"),

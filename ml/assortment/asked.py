@@ -77,7 +77,7 @@ def _faults(terms: Terms, known: Mapping[str, set[str]]) -> Iterator[str]:
     for rule, products in asked.items():
         if unknown := [product for product in dict.fromkeys(products) if product not in known["product_id"]]:
             yield (
-                f"{rule}: the catalogue does not list {len(unknown):,} of the products: {', '.join(unknown[:_NAMED])}. Use "
+                f"{rule}: the catalogue does not list {len(unknown):,} of them: {', '.join(unknown[:_NAMED])}. Use "
                 "product_id as in the source's products table."
             )
     for quota in terms.rules.quotas:

@@ -56,9 +56,9 @@ def test_what_names_what_is_there_passes(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("shop")
 def test_products_nobody_lists_are_named_by_the_rule_that_names_them(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="must_keep: the catalogue does not list 1 of the products: nosuch"):
+    with pytest.raises(ConfigurationError, match="must_keep: the catalogue does not list 1 of them: nosuch"):
         check(must_keep=["p1", "nosuch"])
-    with pytest.raises(ConfigurationError, match="variants: the catalogue does not list 1 of the products: p3"):
+    with pytest.raises(ConfigurationError, match="variants: the catalogue does not list 1 of them: p3"):
         check(rules=rules(tmp_path, "variants: [[p1, p3]]"))
 
 
