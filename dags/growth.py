@@ -1,6 +1,6 @@
 """### Growth
 
-Each recent launch's chance of becoming a bestseller of its category, from point-in-time features.
+Each live launch's chance of becoming a blockbuster of its category, and its demand, from point-in-time features.
 """
 
 from airflow.sdk import dag

@@ -1,1 +1,1 @@
-"""Which recent launches will be bestsellers: the chance of each, with reasons, beside the rule it must beat."""
+"""Which launches will be blockbusters: the chance of each, with reasons, beside the rule it must beat."""

@@ -48,6 +48,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "launch_model": (*FEATURES, EXPECTED),
 }
 _EDGE = 1e-5
+_STEP_DIGITS = 9
 _CLIP = 5.0
 
 
@@ -101,7 +102,8 @@ class Demand:
         if not self.trees or not len(frame):
             return _pace(frame)
         X = _tabular(frame)
-        level, over_pace = (trees.predict(X) for trees in self.trees)
+        with threadpool_limits(1):
+            level, over_pace = (trees.predict(X) for trees in self.trees)
         mean: np.ndarray = (level + over_pace + frame.values["pace_7"].to_numpy()) / 2
         return np.maximum(mean, 0)
 
@@ -221,8 +223,8 @@ class Calibration:
     def chance(self, scores: np.ndarray) -> np.ndarray:
         """Calibrated chances of uncalibrated ones. Never 0 or 1: as many launches as were seen cannot prove that."""
         if self.steps is not None:
-            least = 1 / (len(self.scores) + 2)
-            return np.clip(np.interp(scores, *self.steps), least, 1 - least)
+            found: np.ndarray = np.interp(scores, *self.steps)
+            return found
         calibrated: np.ndarray = expit(self.offset + self.slope * logit(np.clip(scores, _EDGE, 1 - _EDGE)))
         return calibrated
 
@@ -245,7 +247,11 @@ def calibrate(scores: np.ndarray, outcomes: np.ndarray) -> Calibration:
         return Calibration(1.0, 0.0, scores, y.astype(int))
     if y.sum() >= ISOTONIC_FROM:
         curve = IsotonicRegression().fit(scores, y)
-        return Calibration(1.0, 0.0, scores, y.astype(int), (curve.X_thresholds_, curve.y_thresholds_))
+        # Ten of ten are no certainty: of each step as many as were seen, by Jeffreys' prior.
+        seen = pd.Series(y).groupby(curve.predict(scores).round(_STEP_DIGITS)).agg(["sum", "size"])
+        chance = np.maximum.accumulate((seen["sum"] + 0.5) / (seen["size"] + 1))
+        steps = np.interp(curve.y_thresholds_.round(_STEP_DIGITS), seen.index, chance)
+        return Calibration(1.0, 0.0, scores, y.astype(int), (curve.X_thresholds_, steps))
     sigmoid = LogisticRegression(C=1e6).fit(logit(np.clip(scores, _EDGE, 1 - _EDGE))[:, None], y)
     return Calibration(float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0]), scores, y.astype(int))
 

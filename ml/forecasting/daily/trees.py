@@ -115,4 +115,4 @@ def _training(
         weight = state.steadiness()[which] if value is None else state.scale[which] * value[which]
         parts.append((features, actual / state.scale[which], weight))
     features, target, weight = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return features, target, weight / weight.mean(), names
+    return features, target, weight / (weight.mean() or 1.0), names

@@ -92,6 +92,16 @@ def test_calibration_keeps_the_order_and_mends_promises() -> None:
     assert chance.min() > 0
 
 
+def test_the_few_best_that_all_became_blockbusters_are_no_certainty() -> None:
+    rng = np.random.default_rng(2)
+    scores = np.concatenate([rng.random(2000) * 0.5, 0.9 + rng.random(6) * 0.05])
+    outcomes = np.concatenate([rng.random(2000) < scores[:2000], np.ones(6, dtype=bool)])
+    calibration = calibrate(scores, outcomes)
+    assert calibration.steps is not None
+    assert calibration.chance(np.array([0.99])) == pytest.approx(6.5 / 7, abs=0.01)
+    assert (np.diff(calibration.chance(np.sort(scores))) >= 0).all()
+
+
 def test_few_blockbusters_are_calibrated_by_two_numbers_and_fewer_not_at_all() -> None:
     rng = np.random.default_rng(1)
     scores = rng.random(500) * 0.5
