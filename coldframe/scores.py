@@ -16,10 +16,15 @@ def show_score(found: dict[str, Any]) -> None:
         f"{row['category']}, merchant {row['merchant_id']}, {row['age_days']} days on sale; release {found['release']}",
         highlight=False,
     )
+    demand = "nobody's weeks 9 to 26 are known yet, so no units are expected"
+    if row["demand_q50"] is not None:
+        demand = (
+            f"units in weeks 9 to 26: {row['demand_q50']:,.0f} ({row['demand_q10']:,.0f} to "
+            f"{row['demand_q90']:,.0f}), mean {row['demand_mean']:,.0f}"
+        )
     console.print(
         f"Chance of a blockbuster {row['probability']:.1%} ({row['probability_low']:.1%} to "
-        f"{row['probability_high']:.1%}); units in weeks 9 to 26: {row['demand_q50']:,.0f} "
-        f"({row['demand_q10']:,.0f} to {row['demand_q90']:,.0f}), mean {row['demand_mean']:,.0f}.",
+        f"{row['probability_high']:.1%}); {demand}.",
         soft_wrap=True,
     )
     console.print(Text(row["reasons"]), soft_wrap=True)

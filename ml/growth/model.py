@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import beta
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -31,6 +32,8 @@ MOST_ROWS = 60_000
 """Rows learned from; of more, whole products are left out, so that training stays within minutes."""
 ISOTONIC_FROM = 200
 """Blockbusters among the validated launches from which on the shape of the calibration is left to them."""
+STEEPEST = 3.0
+"""Slope of a sigmoid above which it is not believed."""
 NEIGHBOURS = 300
 """Launches scored most alike whose outcomes bound a probability."""
 KNOTS = np.log1p([0, 1, 7, 28, 112])
@@ -226,7 +229,9 @@ class Calibration:
             found: np.ndarray = np.interp(scores, *self.steps)
             return found
         calibrated: np.ndarray = expit(self.offset + self.slope * logit(np.clip(scores, _EDGE, 1 - _EDGE)))
-        return calibrated
+        learned = (self.slope, self.offset) != (1.0, 0.0)
+        least = 1 / (len(self.scores) + 2) if learned else _EDGE
+        return np.clip(calibrated, least, 1 - least)
 
     def interval(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """80 % bounds: Jeffreys' interval of the rate among the out-of-time launches scored most alike."""
@@ -252,8 +257,13 @@ def calibrate(scores: np.ndarray, outcomes: np.ndarray) -> Calibration:
         chance = np.maximum.accumulate((seen["sum"] + 0.5) / (seen["size"] + 1))
         steps = np.interp(curve.y_thresholds_.round(_STEP_DIGITS), seen.index, chance)
         return Calibration(1.0, 0.0, scores, y.astype(int), (curve.X_thresholds_, steps))
-    sigmoid = LogisticRegression(C=1e6).fit(logit(np.clip(scores, _EDGE, 1 - _EDGE))[:, None], y)
-    return Calibration(float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0]), scores, y.astype(int))
+    told = logit(np.clip(scores, _EDGE, 1 - _EDGE))
+    sigmoid = LogisticRegression(C=1e6).fit(told[:, None], y)
+    slope, offset = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
+    if not 0 < slope <= STEEPEST:
+        # A curve that falls, or tells all from none, is the luck of a few weeks: only the level is mended.
+        slope, offset = 1.0, float(brentq(lambda moved: expit(told + moved).mean() - y.mean(), -20, 20))
+    return Calibration(slope, offset, scores, y.astype(int))
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,9 @@ def _train(
     measured = evaluate.measure(validated).round(_DIGITS) if len(validated) else pd.DataFrame(columns=["method"])
     favoured, choice = _choose(measured, held)
     chosen = validated[validated["method"] == choice.method]
-    calibration = calibrate(chosen["score"].to_numpy(dtype=float), chosen["label"].to_numpy(dtype=bool))
+    # A base rate ranks nothing: a curve through several of them is the luck of their weeks.
+    ranked = chosen[chosen["score"] != chosen["base_rate"]]
+    calibration = calibrate(ranked["score"].to_numpy(dtype=float), ranked["label"].to_numpy(dtype=bool))
     known, demand, learned = evaluate.learn(launches, launches.end, (choice.method,))
     fitted = learned[choice.method]
     if not len(known.known):

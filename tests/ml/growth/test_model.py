@@ -102,6 +102,17 @@ def test_the_few_best_that_all_became_blockbusters_are_no_certainty() -> None:
     assert (np.diff(calibration.chance(np.sort(scores))) >= 0).all()
 
 
+def test_a_curve_that_would_turn_the_ranking_round_mends_the_level_alone() -> None:
+    rng = np.random.default_rng(3)
+    scores = rng.random(300) * 0.4 + 0.05
+    calibration = calibrate(scores, rng.random(300) < 0.5 - scores)
+    assert calibration.slope == 1
+    assert calibration.chance(scores).mean() == pytest.approx(calibration.outcomes.mean(), abs=1e-6)
+    told = calibrate(scores, scores > 0.25)
+    assert told.slope == 1, "all from none is luck"
+    assert 0 < told.chance(np.array([1e-9]))[0] < told.chance(np.array([1.0]))[0] < 1
+
+
 def test_few_blockbusters_are_calibrated_by_two_numbers_and_fewer_not_at_all() -> None:
     rng = np.random.default_rng(1)
     scores = rng.random(500) * 0.5
