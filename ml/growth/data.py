@@ -241,6 +241,8 @@ with sold as (
 launches as (
     select product_id, date_trunc('week', launched_on)::date as launch_week
     from dim_product where launch_source <> 'before_history' and relisted_of is null
+    -- Declared before anything was known: what it did then would count as nothing.
+    and date_trunc('week', launched_on) >= (select min(week_start) from sold)
 ),
 untils as (select * from (values {untils}) as given (until)),
 windows as (

@@ -95,6 +95,14 @@ def test_a_relisting_is_scored_with_its_past_and_teaches_nothing(load: Load) -> 
     assert age == WEEKS * 7, "its age is that of the first listing"
 
 
+def test_a_launch_declared_before_the_history_began_teaches_nothing(load: Load) -> None:
+    products = catalogue().set_index("product_id")
+    products.loc["flop", ["launched_on", "launch_source"]] = [monday(-8), "declared"]
+    known = set(load(panel(), products.reset_index()).known(END)["product_id"])
+    assert "hit" in known
+    assert "flop" not in known
+
+
 def test_the_line_is_what_the_top_tenth_sold_in_the_last_eighteen_weeks(load: Load) -> None:
     weekly = panel()
     line = load(weekly).current.set_index("product_id").loc["late_hit", "line"]
