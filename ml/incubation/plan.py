@@ -4,9 +4,11 @@ A pure function. What is left out here nobody can evaluate later: a line is writ
 got nothing included, with the propensity of each surface.
 """
 
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,11 @@ class Planned:
     lines: tuple[PlanLine, ...]
     summary: dict[str, Any]
     notes: tuple[str, ...]
+
+
+def seed(source: str, as_of: date) -> int:
+    """What a plan's draws depend on besides its inputs: with another seed its replay would be of another morning."""
+    return zlib.crc32(f"{source} {as_of}".encode())
 
 
 def check(scores: pd.DataFrame) -> None:

@@ -6,7 +6,6 @@ left behind; where the other would have been by then after weeks of its own nobo
 is wrong, a policy is judged by mornings that never were.
 """
 
-import zlib
 from collections.abc import Iterable
 from datetime import date
 
@@ -18,7 +17,7 @@ from coldframe.paths import Workspace
 from coldframe.snapshots import Snapshot
 from ml.incubation import log as logs
 from ml.incubation.exposure import Surfaces
-from ml.incubation.plan import plan
+from ml.incubation.plan import plan, seed
 from ml.incubation.policy import Policy
 from ml.registry import Registry
 
@@ -83,8 +82,7 @@ def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
         scores = registry.load("growth", ran.release_ids["growth"]).table("scores")
         before = {line.product_id: stage for line in lines if (stage := line.details["previous_stage"])}
         budget = int(ran.parameters["exposure_budget"])
-        seed = zlib.crc32(f"{ran.source} {ran.as_of}".encode())
-        again = plan(scores, before, surfaces_of(lines), budget, policy, seed)
+        again = plan(scores, before, surfaces_of(lines), budget, policy, seed(ran.source, ran.as_of))
         parts += [
             (day, line.product_id, channel, region, chance)
             for line in again.lines

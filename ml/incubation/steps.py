@@ -1,6 +1,5 @@
 """The step ``incubation``: scores in, a draft plan for tomorrow out, one line a live launch, online as a draft."""
 
-import zlib
 from datetime import timedelta
 
 from coldframe import plans, snapshots
@@ -9,7 +8,7 @@ from coldframe.ledger import Ledger, PlanDraft
 from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult, find_service
 from ml.incubation.data import KIND, previous_stages, surfaces
-from ml.incubation.plan import plan
+from ml.incubation.plan import plan, seed
 from ml.incubation.policy import load
 from ml.incubation.promote import policy_in_force
 from ml.registry import Registry, Release
@@ -32,7 +31,7 @@ def incubation(request: Request) -> StepResult:
         surfaces(snapshot, scores["category"].astype(str).unique().tolist()),
         request.exposure_budget,
         policy,
-        zlib.crc32(f"{request.source} {request.as_of}".encode()),
+        seed(request.source, request.as_of),
     )
     tomorrow = request.as_of + timedelta(days=1)
     made, folder = plans.save(
