@@ -83,6 +83,8 @@ class Shop:
                 "largest_buyer_share": biggest / np.maximum(every, 1),
                 "refunded_units_so_far": returned,
                 "gmv_so_far": every.astype(float),
+                "gmv_per_unit": 1.0,
+                "relisted_of": None,
                 # What a product with the line's rate sells in 18 weeks of ordinary exposure.
                 "bestseller_gmv": 18 * SHOWN_A_WEEK * 0.038,
                 "previous": self.previous,

@@ -89,7 +89,8 @@ def ours(policy: Policy) -> Share:
     def share(run: Run, day: int, budget: int, seed: int) -> np.ndarray:
         surfaces = Surfaces.everywhere(run.scores)
         unused = np.full(len(run.truth), np.nan)
-        found = expose(run.scores, Rates(run.a, run.b, unused, unused), surfaces, budget, policy, seed * 1000 + day)
+        believed = Rates(run.a, run.b, np.ones(len(run.truth)), unused, unused)
+        found = expose(run.scores, believed, surfaces, budget, policy, seed * 1000 + day)
         return found.impressions[:, 0]
 
     return share

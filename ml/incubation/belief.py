@@ -2,37 +2,44 @@
 
 A product that sells because it was shown is no hit, so where impressions are known a launch is its orders per
 impression: Beta, with the launch model's expectation as prior and its own impressions on top (the beta-binomial of
-Kleinman 1973, "Proportions with extraneous variance", sec. 2). When this is wrong, exposure follows whoever was shown
-yesterday, and shows them again tomorrow.
+Kleinman 1973, "Proportions with extraneous variance", sec. 2). Launches are compared by what that brings, because a
+blockbuster is one by GMV. When this is wrong, exposure follows whoever was shown yesterday, and shows them again
+tomorrow.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import betainc, betaincinv, ndtr
+from scipy.special import betainc, betaincc, ndtr
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 TOP = 0.1
-"""A rate is high when it is one of the top tenth of its category's launches."""
+"""GMV per impression is high when it is one of the top tenth of its category's launches."""
 LEAST_LAUNCHES = 20
 """A category with fewer launches is measured by the whole shop's line: a tenth of so few says nothing."""
+USUAL_ORDERS = 20.0
+"""Orders of the shop's usual size that a launch's own units per order are shrunk to: one order of hundreds is luck."""
+_HALVINGS = 24
 _BETWEEN_BOUNDS = 2.563
 """Standard deviations between the 10 % and the 90 % quantile of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """Orders per impression of launches, each Beta(a, b) [launch]; rows without exposure are nan.
+    """Orders per impression of launches, each Beta(a, b) [launch], and `gmv_per_order` [launch]; rows without exposure
+    are nan.
 
-    `line` is the rate from which on a launch is in the top tenth of its category, `typical` the mean rate there.
+    `line` and `typical` are the GMV per impression from which on a launch is in the top tenth of its category, and the
+    mean there, both in orders of this very launch: a dear product needs fewer of them.
     """
 
     a: Floats
     b: Floats
+    gmv_per_order: Floats
     line: Floats
     typical: Floats
 
@@ -42,7 +49,7 @@ class Rates:
 
     def of(self, rows: npt.NDArray[np.intp]) -> "Rates":
         """The rates of these rows, in their order."""
-        return Rates(self.a[rows], self.b[rows], self.line[rows], self.typical[rows])
+        return Rates(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     @property
     def pull(self) -> Floats:
@@ -73,30 +80,57 @@ class Rates:
 def rates(launches: pd.DataFrame) -> Rates:
     """Rates of launches in the columns of the growth release's `scores`.
 
-    The line of a category is the upper tenth of the Beta distribution that has the mean and the variance of all its
-    launches' distributions together.
+    The line of a category is where, by all that is believed of its launches together, a tenth of them are above. Those
+    of a small category are compared with all of the shop by how near an order comes to what a bestseller sells.
     """
     measured = with_exposure(launches)
     strength = launches["rate_strength"].to_numpy(dtype=float)
     expected = launches["rate_mean"].to_numpy(dtype=float)
-    orders = launches["orders_so_far"].to_numpy(dtype=float)
-    shown = launches["impressions_so_far"].to_numpy(dtype=float)
+    orders, units, shown = (
+        launches[name].to_numpy(dtype=float) for name in ("orders_so_far", "units_so_far", "impressions_so_far")
+    )
     a = np.where(measured, expected * strength + orders, np.nan)
     # Orders may come by ways whose impressions nobody counts; then there are fewer misses than none.
     b = np.where(measured, (1 - expected) * strength + np.maximum(shown - orders, 0), np.nan)
-    mean = a / (a + b)
-    rows = pd.DataFrame({"category": launches["category"].to_numpy(), "mean": mean})
-    rows["square"] = mean * (1 - mean) / (a + b + 1) + mean**2
-    found = rows[measured]
-    by_category = found.groupby("category")[["mean", "square"]].mean()
-    by_category = by_category[found.groupby("category").size() >= LEAST_LAUNCHES]
-    everywhere = found[["mean", "square"]].mean()
-    of = by_category.reindex(rows["category"])
-    typical = of["mean"].fillna(everywhere["mean"]).to_numpy(dtype=float)
-    square = of["square"].fillna(everywhere["square"]).to_numpy(dtype=float)
-    weight = typical * (1 - typical) / np.maximum(square - typical**2, 1e-12) - 1
-    line = betaincinv(typical * weight, (1 - typical) * weight, 1 - TOP)
-    return Rates(a, b, line, typical)
+    usual = np.nansum(units[measured]) / np.nansum(orders[measured]) if np.nansum(orders[measured]) > 0 else 1.0
+    per_order = (units + USUAL_ORDERS * usual) / (orders + USUAL_ORDERS)
+    gmv_per_order = np.where(measured, per_order * launches["gmv_per_unit"].to_numpy(dtype=float), np.nan)
+    worth = np.maximum(gmv_per_order, 1e-9) / bestseller(launches)
+    # Compared within its category, or with the whole shop.
+    category = launches["category"].where(measured)
+    group = category.where(category.groupby(category).transform("size") >= LEAST_LAUNCHES).factorize()[0]
+    line, typical = np.full(len(launches), np.nan), np.full(len(launches), np.nan)
+    line[measured], typical[measured] = _lines(a[measured], b[measured], worth[measured], group[measured])
+    return Rates(a, b, gmv_per_order, line / worth, typical / worth)
+
+
+def _lines(a: Floats, b: Floats, worth: Floats, group: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """The worth of an impression that a tenth of its group exceeds, and the group's mean, [launch]; found by halving.
+    Those of group -1 are compared with everybody."""
+    if (group < 0).all():
+        group = np.zeros_like(group)
+    elif (group < 0).any():
+        line, typical = _lines(a, b, worth, np.zeros_like(group))
+        own = group >= 0
+        line[own], typical[own] = _lines(a[own], b[own], worth[own], group[own])
+        return line, typical
+    size = np.bincount(group)
+    typical = np.bincount(group, a / (a + b) * worth) / size
+    highest = np.zeros(len(size))
+    np.maximum.at(highest, group, worth)
+    low, high = np.log(typical) - 20, np.log(highest)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        above = np.bincount(group, betaincc(a, b, np.minimum(np.exp(middle)[group] / worth, 1.0))) / size
+        low, high = np.where(above > TOP, middle, low), np.where(above > TOP, high, middle)
+    return np.exp(low)[group], typical[group]
+
+
+def bestseller(launches: pd.DataFrame) -> Floats:
+    """What a bestseller of its category sells in GMV [launch]; the shop's median where the category is too small."""
+    line = launches["bestseller_gmv"].astype(float)
+    usual = line.median() if line.notna().any() else 1.0
+    return np.asarray(line.fillna(usual).clip(lower=1e-9), dtype=np.float64)
 
 
 def with_exposure(launches: pd.DataFrame) -> Bools:

@@ -23,14 +23,14 @@ import numpy.typing as npt
 import pandas as pd
 
 from coldframe.errors import ConfigurationError
-from ml.incubation.belief import Floats, Rates, chances, demands, with_exposure
+from ml.incubation.belief import Floats, Rates, bestseller, chances, demands, with_exposure
+from ml.incubation.ladder import PLAYING
 from ml.incubation.policy import Policy
 
 Ints = npt.NDArray[np.int64]
 
 BUDGET, FLOOR, GUARANTEE, STAGE = "budget", "floor for seeds", "guarantee", "stage"
 PRODUCT_CAP, MERCHANT_CAP, CATEGORY_CAP = "product cap", "merchant cap", "category cap"
-PLAYING = ("seed", "incubate")
 OTHER_TIERS = "*"
 _ROUNDS = 100
 _LITTLE = 1e-6
@@ -103,7 +103,8 @@ def expose(
     propensity[place] = spread / max(spread.sum(), _LITTLE)
     binding[place] = np.where((floors > given / 2) & (held_by == BUDGET), kinds, held_by)
     least = float(propensity[place].sum(axis=1).min())
-    return Exposure(impressions, propensity, list(binding), least, tuple(told))
+    notes = (*told, *_left_over(int(whole.sum()), budget, held_by))
+    return Exposure(impressions, propensity, list(binding), least, notes)
 
 
 def propensities(launches: pd.DataFrame, rates: Rates, policy: Policy, rng: np.random.Generator) -> Floats:
@@ -132,14 +133,11 @@ def _draws(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Callable[[np
     earn: GMV, per impression or at maturity. find: how near a launch comes to a bestseller of its category: per
     impression the GMV it brings over what a bestseller sells, else its chance.
     """
-    by_rate = bool(with_exposure(launches).all())
-    per_unit = launches["gmv_per_unit"].to_numpy(dtype=float)
-    if by_rate:
-        line = launches["bestseller_gmv"].astype(float)
-        line = line.fillna(line.median()).fillna(1.0).clip(lower=1e-9)
-        value = per_unit if policy.objective == "earn" else per_unit / line.to_numpy()
+    if with_exposure(launches).all():
+        value = rates.gmv_per_order if policy.objective == "earn" else rates.gmv_per_order / bestseller(launches)
         return lambda rng: rng.beta(rates.a, rates.b) * value
     if policy.objective == "earn":
+        per_unit = launches["gmv_per_unit"].to_numpy(dtype=float)
         middle, spread = demands(launches)
         return lambda rng: np.exp(rng.normal(middle, spread)) * per_unit
     a, b = chances(launches)
@@ -156,9 +154,10 @@ class _Cap:
 
 
 def _caps(rows: pd.DataFrame, budget: int, policy: Policy) -> list[_Cap]:
-    """Product, merchant and category. A merchant's is less by one for each further category it is in: whole impressions
-    are rounded in each of them."""
-    product = np.full(len(rows), _most(policy.product_cap, budget))
+    """Product, merchant and category. A product may get twice an even share, so that few launches can use up the budget
+    and still not all alike. A merchant's is less by one for each further category it is in: whole impressions are
+    rounded in each of them."""
+    product = np.full(len(rows), _most(max(policy.product_cap, 2 / len(rows)), budget))
     found = [_Cap(PRODUCT_CAP, np.arange(len(rows)), product)]
     for name, column, share in (
         (MERCHANT_CAP, "merchant_id", policy.merchant_cap),
@@ -247,6 +246,20 @@ def _fill(floors: Floats, weights: Floats, caps: list[_Cap], budget: float) -> t
             held[stopped] = cap.name
             free &= ~stopped
     return given, held
+
+
+def _left_over(given: int, budget: int, held_by: npt.NDArray[np.object_]) -> list[str]:
+    """What is said where caps hold so many that the budget cannot be used up."""
+    if given > budget - 1:
+        return []
+    caps = (PRODUCT_CAP, MERCHANT_CAP, CATEGORY_CAP)
+    counts = {name: int((held_by == name).sum()) for name in caps}
+    holding = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    fields = ", ".join(f"`{name.replace(' ', '_')}`" for name, count in counts.items() if count)
+    return [
+        f"only {given:,} of {budget:,} impressions are handed out, because caps hold every launch in play "
+        f"({holding}): raise {fields} in the policy, or keep the rest for what has graduated"
+    ]
 
 
 def _whole(spread: Floats, rng: np.random.Generator) -> Ints:

@@ -18,13 +18,15 @@ from ml.incubation.policy import Policy
 
 Stage = Literal["seed", "incubate", "graduate", "retire", "frozen"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+PLAYING: tuple[Stage, ...] = ("seed", "incubate")
+"""In play for exposure."""
 _WORTH_AGAIN = 2.0
 """What a look at a retired launch must be worth over what it costs: it was let go at 1."""
 
 
 @dataclass(frozen=True)
 class Staged:
-    """Of each launch [launch]: its `stage`, the `reason`, `to_graduate` (what it would take, "" where that is settled),
+    """Of each launch [launch]: its `stage`, the `reason`, `to_graduate` (what it would take, "" out of play),
     and `worth`: what one more look is worth, over what it costs (nan where impressions are not known)."""
 
     stage: npt.NDArray[np.object_]
@@ -45,14 +47,15 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     3. Too little evidence leaves a launch undecided, a seed: fewer than `least_impressions` where they are known, else
        fewer than `least_buyers`; or fewer than `least_weeks`. That is never counted against it.
     4. It graduates when it sold like a bestseller, or when the lower bound of its chance reaches `graduate_at` (one
-       step at a time: not from seed). Where impressions are known, its rate must be one of its category's top tenth
-       with chance `pull_at` besides: what sold because it was shown has proved nothing.
+       step at a time: not from seed). Where impressions are known, its GMV per impression must be one of its category's
+       top tenth with chance `pull_at` besides: what sold because it was shown has proved nothing.
     5. It is let go, after `retire_impressions` (where they are not known, `retire_weeks`), when even the upper bound of
-       its chance is below `retire_below`; or, where impressions are known, when another `look` at it costs more orders
-       than it is worth (see `Rates.worth_of_looking`). Never while its rate is expected to be above the line.
+       its chance is below `retire_below`; or, where impressions are known, when another `look` at it costs more than it
+       is worth (see `Rates.worth_of_looking`). Never while its GMV per impression is expected to be above the line.
     6. Everything else is incubated.
 
-    A relisted product takes the stage of the one it duplicates: `previous` says so.
+    A relisted product takes the stage of the one it duplicates: `previous` says so. That one, whose sales count for the
+    new listing too, is let go, or the same product would be decided on twice.
     """
     told = _Facts(launches, rates, policy, suspicions(launches, policy))
     before = launches["previous"].to_numpy(dtype=object)
@@ -67,6 +70,7 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     no_use = told.measured & told.seen_enough & slow & (told.worth < 1) & ~sure
     rules: list[tuple[Bools, Stage, Callable[[int], str]]] = [
         (told.brushed != "", "frozen", told.is_brushed),
+        (told.listed_anew != "", "retire", told.is_listed_anew),
         (graduated, "graduate", told.stays_graduate),
         (retired & back, "incubate", told.comes_back),
         (retired, "retire", told.stays_retired),
@@ -83,7 +87,7 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     stage = np.array([name for _, name, _ in rules], dtype=object)[which]
     reason = np.array([rules[rule][2](i) for i, rule in enumerate(which)], dtype=object)
     takes = told.to_graduate()
-    takes[np.isin(stage, ["graduate", "retire"])] = ""
+    takes[~np.isin(stage, PLAYING)] = ""
     return Staged(stage, reason, takes, told.worth)
 
 
@@ -114,11 +118,15 @@ class _Facts:
             self.measured, self.shown >= policy.retire_impressions, self.weeks >= policy.retire_weeks
         ).astype(bool)
         self.pull = rates.pull
+        self.listed_anew = _listed_anew(launches)
         cost = policy.look * rates.typical
         self.worth = policy.reach * rates.worth_of_looking(policy.look) / np.maximum(cost, 1e-12)
 
     def is_brushed(self, i: int) -> str:
         return f"frozen until somebody looked: {self.brushed[i]}"
+
+    def is_listed_anew(self, i: int) -> str:
+        return f"listed anew as {self.listed_anew[i]}, for which its sales count and which is decided on instead"
 
     def stays_graduate(self, i: int) -> str:
         return "graduated before; it now competes with everything else"
@@ -151,15 +159,15 @@ class _Facts:
 
     def is_no_use(self, i: int) -> str:
         return (
-            f"after {self.shown[i]:,.0f} impressions its {_per_thousand(self.rate[i])} are below the top tenth's "
-            f"({_per_thousand(self.rates.line[i])}), and another {self.policy.look:,} would not change that"
+            f"after {self.shown[i]:,.0f} impressions {self._brings(i)} is below the top tenth's "
+            f"({self._brought(self.rates.line[i], i)}), and another {self.policy.look:,} would cost more than "
+            "what they may still change is worth"
         )
 
     def was_pushed(self, i: int) -> str:
         return (
-            f"it sold {self.gmv[i]:,.0f} because it was shown {self.shown[i]:,.0f} times: its "
-            f"{_per_thousand(self.rate[i])} are among its category's top tenth "
-            f"({_per_thousand(self.rates.line[i])}) with chance {self.pull[i]:.0%} only"
+            f"it sold {self.gmv[i]:,.0f} because it was shown {self.shown[i]:,.0f} times: {self._brings(i)} is among "
+            f"its category's top tenth ({self._brought(self.rates.line[i], i)}) with chance {self.pull[i]:.0%} only"
         )
 
     def is_not_yet(self, i: int) -> str:
@@ -184,8 +192,14 @@ class _Facts:
     def _rate(self, i: int) -> str:
         if not self.measured[i]:
             return ""
-        rate = _per_thousand(self.rate[i])
-        return f"; its {rate} are among its category's top tenth with chance {self.pull[i]:.0%}"
+        return f"; {self._brings(i)} is among its category's top tenth with chance {self.pull[i]:.0%}"
+
+    def _brings(self, i: int) -> str:
+        orders = f"{1000 * self.rate[i]:,.1f} orders"
+        return f"its GMV of {self._brought(self.rate[i], i)} per 1,000 impressions ({orders})"
+
+    def _brought(self, rate: float, i: int) -> str:
+        return f"{1000 * rate * self.rates.gmv_per_order[i]:,.2f}"
 
     def to_graduate(self) -> npt.NDArray[np.object_]:
         """What each launch lacks, [launch]."""
@@ -219,8 +233,11 @@ class _Facts:
         return np.where(self.measured & (self.pull < self.policy.pull_at), high, 0.0)
 
 
-def _per_thousand(rate: float) -> str:
-    return f"{1000 * rate:,.1f} orders per 1,000 impressions"
+def _listed_anew(launches: pd.DataFrame) -> npt.NDArray[np.object_]:
+    """The launch that each was relisted as, else "" [launch]."""
+    again = launches.dropna(subset="relisted_of").drop_duplicates("relisted_of").set_index("relisted_of")["product_id"]
+    found: npt.NDArray[np.object_] = launches["product_id"].map(again).fillna("").to_numpy(dtype=object)
+    return found
 
 
 def _count(number: float, what: str) -> str:

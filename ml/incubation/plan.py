@@ -135,6 +135,7 @@ def _lines(
     unseen = _next_in_line(launches, exposure.impressions.sum(axis=1))
     columns = {
         "rate": believed.mean,
+        "gmv_per_order": believed.gmv_per_order,
         "top_tenth_rate": believed.line,
         "chance_of_top_tenth_rate": believed.pull,
         "worth_of_looking": staged.worth,

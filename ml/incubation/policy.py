@@ -31,7 +31,9 @@ class Policy(BaseModel):
     objective: Objective = Field("find", description="find: learn who the winners are; earn: GMV of the impressions.")
 
     graduate_at: Share = Field(0.5, description="Least lower bound of the chance with which a launch graduates.")
-    pull_at: Share = Field(0.8, description="Least chance that its rate is one of a top tenth, where rates are known.")
+    pull_at: Share = Field(
+        0.8, description="Least chance that its GMV per impression is of the top tenth, where known."
+    )
     retire_below: Share = Field(0.02, description="A launch is let go when even its upper bound is below this.")
     revive_at: Share = Field(0.04, description="Upper bound with which a retired launch comes back.")
     least_impressions: Count = Field(200, description="Before so many nothing is decided, where they are known.")
@@ -48,7 +50,7 @@ class Policy(BaseModel):
     brushing_refunds: Share = Field(0.5, description="Share of units refunded from which on a launch is suspect.")
     brushing_doubt: Share = Field(0.001, description="Chance of so few buyers below which a launch is suspect.")
 
-    product_cap: Share = Field(0.05, description="Most of the budget for one product.")
+    product_cap: Share = Field(0.05, description="Most of the budget for one product, or twice an equal share if more.")
     merchant_cap: Share = Field(0.25, description="Most of the budget for one merchant, or an equal share if more.")
     category_cap: Share = Field(0.5, description="Most of the budget for one category, or an equal share if more.")
     guarantees: dict[str, Count] = Field(

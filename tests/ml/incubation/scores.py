@@ -52,8 +52,9 @@ def by_units(**named: Any) -> dict[str, Any]:
 
 
 def by_exposure(**named: Any) -> dict[str, Any]:
-    """A launch of a source that counts impressions."""
-    return _EXPOSURE | {"previous": "incubate", "stage": "incubate"} | named
+    """A launch of a source that counts impressions; an order is of one unit unless the test says otherwise."""
+    units = {"units_so_far": named["orders_so_far"]} if "orders_so_far" in named else {}
+    return _EXPOSURE | {"previous": "incubate", "stage": "incubate"} | units | named
 
 
 def frame(*rows: dict[str, Any]) -> pd.DataFrame:

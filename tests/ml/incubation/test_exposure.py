@@ -67,7 +67,7 @@ def test_neither_budget_nor_any_cap_is_ever_exceeded(
     total = given_out.sum(axis=1)
     assert given_out.min(initial=0) >= 0
     assert total.sum() <= budget
-    assert total.max() <= max(1, 0.1 * budget)
+    assert total.max() <= max(1, max(0.1, 2 / max(len(in_play), 1)) * budget)
     for column, share in (("merchant_id", 0.3), ("category", 0.4)):
         most = max(1, max(share, 1 / max(in_play[column].nunique(), 1)) * budget)
         assert pd.Series(total).groupby(launches[column]).sum().max() <= most
@@ -76,6 +76,22 @@ def test_neither_budget_nor_any_cap_is_ever_exceeded(
 def test_what_no_cap_holds_is_handed_out_to_the_last_impression() -> None:
     for budget in (7, 99, 12_345):
         assert exposed(launched(40), budget, OPEN).impressions.sum() == budget
+
+
+def test_few_launches_use_up_the_budget_and_are_not_all_shown_alike() -> None:
+    launches = launched(8, "i", merchants=8)
+    found = exposed(launches, 20_000, Policy(draws=100))
+    assert found.impressions.sum() == 20_000
+    assert 1.5 * 2_500 < found.impressions.sum(axis=1).max() <= 5_000
+    assert not found.notes
+
+
+def test_what_caps_leave_of_the_budget_is_told_with_the_caps_that_hold_it() -> None:
+    found = exposed(launched(4, "i", merchants=1).assign(merchant_id=["a", "a", "a", "b"]), 1_000, Policy(draws=20))
+    (note,) = found.notes
+    assert f"only {found.impressions.sum():,} of 1,000 impressions are handed out" in note
+    assert "(merchant cap" in note
+    assert "raise `merchant_cap`" in note
 
 
 def test_expected_impressions_are_the_propensities_share_of_what_is_handed_out() -> None:

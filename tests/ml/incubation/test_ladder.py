@@ -75,15 +75,18 @@ def test_what_sold_because_it_was_pushed_does_not_graduate() -> None:
     earned = pushed | {"impressions_so_far": 5_000}
     found = staged(*field(), pushed | {"probability": 0.7, "probability_high": 0.8}, earned | {"product_id": "earned"})
     assert list(found.stage[-2:]) == ["incubate", "graduate"]
-    assert found.reason[-2].startswith("it sold 400 because it was shown 20,000 times: its 20.0 orders per 1,000")
-    assert "are among its category's top tenth with chance 100%" in found.reason[-1]
+    assert found.reason[-2].startswith(
+        "it sold 400 because it was shown 20,000 times: its GMV of 20.00 per 1,000 impressions (20.0 orders) is among"
+    )
+    assert "is among its category's top tenth with chance 100%" in found.reason[-1]
 
 
 def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -> None:
     poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
     found = staged(*field(), poor)
     assert found.stage[-1] == "retire"
-    assert "another 1,000 would not change that" in found.reason[-1]
+    assert "its GMV of 10.20 per 1,000 impressions (10.2 orders) is below the top tenth's (" in found.reason[-1]
+    assert "another 1,000 would cost more than what they may still change is worth" in found.reason[-1]
     assert found.worth[-1] < 1
 
 
@@ -92,8 +95,34 @@ def test_what_was_let_go_for_its_rate_does_not_come_back_the_next_day() -> None:
     found = staged(*field(), poor)
     assert found.stage[-1] == "retire"
     assert found.reason[-1] == "retired before, and another 1,000 impressions would still tell little"
-    loved = staged(*field(), poor | {"orders_so_far": 300, "buyers_so_far": 300})
+    loved = staged(*field(), poor | {"orders_so_far": 300, "units_so_far": 300, "buyers_so_far": 300})
     assert loved.stage[-1] == "incubate"
+
+
+def test_a_launch_that_is_dear_needs_fewer_orders() -> None:
+    poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
+    found = staged(*field(), poor, poor | {"product_id": "dear", "gmv_per_unit": 5.0})
+    assert list(found.stage[-2:]) == ["retire", "incubate"]
+
+
+def test_so_does_one_that_is_bought_by_the_dozen() -> None:
+    poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
+    found = staged(*field(), poor, poor | {"product_id": "dozens", "units_so_far": 600})
+    assert list(found.stage[-2:]) == ["retire", "incubate"]
+
+
+def test_launches_of_a_small_category_are_held_against_the_shop_by_what_bestsellers_of_each_sell() -> None:
+    poor = by_exposure(category="jewels", impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
+    dear = poor | {"gmv_per_unit": 500.0, "bestseller_gmv": 100.0}
+    usual = poor | {"gmv_per_unit": 500.0, "bestseller_gmv": 50_000.0, "product_id": "usual"}
+    assert list(staged(*field(), usual, dear).stage[-2:]) == ["retire", "incubate"]
+
+
+def test_what_was_listed_anew_is_decided_on_under_its_new_id_only() -> None:
+    sold = units(0.9, 0.8, 0.95, gmv_so_far=500.0)
+    found = staged(sold, sold | {"product_id": "q", "relisted_of": "p"})
+    assert list(found.stage) == ["retire", "graduate"]
+    assert found.reason[0] == "listed anew as q, for which its sales count and which is decided on instead"
 
 
 def test_a_launch_whose_rate_is_high_is_not_let_go_whatever_the_launch_model_says() -> None:
@@ -120,6 +149,7 @@ def test_what_is_frozen_says_why_and_is_frozen_from_any_stage() -> None:
     found = staged(*field(largest_buyer_share=0.1), brushed)
     assert found.stage[-1] == "frozen"
     assert found.reason[-1] == "frozen until somebody looked: one buyer took 90% of its 40 units"
+    assert found.to_graduate[-1] == ""
 
 
 def test_a_launch_that_thaws_begins_again_from_its_evidence() -> None:
