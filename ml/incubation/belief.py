@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import betainc, betaincc, ndtr
+from scipy.special import betaincc, ndtr
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -23,7 +23,8 @@ LEAST_LAUNCHES = 20
 """A category with fewer launches is measured by the whole shop's line: a tenth of so few says nothing."""
 USUAL_ORDERS = 20.0
 """Orders of the shop's usual size that a launch's own units per order are shrunk to: one order of hundreds is luck."""
-_HALVINGS = 24
+_HALVINGS, _WIDEST = 14, np.log(1e5)
+"""The line is found to a thousandth, not below a ten thousandth of the mean."""
 _BETWEEN_BOUNDS = 2.563
 """Standard deviations between the 10 % and the 90 % quantile of a normal distribution."""
 
@@ -53,12 +54,12 @@ class Rates:
 
     @property
     def pull(self) -> Floats:
-        """Chance [launch] that its rate is above the line."""
-        return 1 - betainc(self.a, self.b, self.line)
+        """Chance [launch] that its rate is above the line. Where that is above 1, it cannot be: it is too cheap."""
+        return betaincc(self.a, self.b, np.minimum(self.line, 1.0))
 
     def pull_after(self, orders: Floats, impressions: float) -> Floats:
         """The same after so many more impressions that bring `orders` [launch]."""
-        return 1 - betainc(self.a + orders, self.b + impressions - orders, self.line)
+        return betaincc(self.a + orders, self.b + impressions - orders, np.minimum(self.line, 1.0))
 
     def worth_of_looking(self, impressions: int) -> Floats:
         """What so many more impressions are worth to the decision, in orders per impression of a graduate [launch].
@@ -116,14 +117,25 @@ def _lines(a: Floats, b: Floats, worth: Floats, group: npt.NDArray[np.intp]) -> 
         return line, typical
     size = np.bincount(group)
     typical = np.bincount(group, a / (a + b) * worth) / size
-    highest = np.zeros(len(size))
-    np.maximum.at(highest, group, worth)
-    low, high = np.log(typical) - 20, np.log(highest)
+    # No more than a tenth can exceed ten times the mean (Markov).
+    high = np.log(typical / TOP)
+    low = high - _WIDEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        above = np.bincount(group, betaincc(a, b, np.minimum(np.exp(middle)[group] / worth, 1.0))) / size
+        above = np.bincount(group, _exceeds(np.exp(middle)[group] / worth, a, b)) / size
         low, high = np.where(above > TOP, middle, low), np.where(above > TOP, high, middle)
     return np.exp(low)[group], typical[group]
+
+
+def _exceeds(rate: Floats, a: Floats, b: Floats) -> Floats:
+    """Chance [launch] that Beta(a, b) is above `rate`: exact for a < 2, else to less than half a percent and tenfold as
+    fast (Abramowitz & Stegun 1964, "Handbook of Mathematical Functions", 26.5.22): a mean of many does not feel it."""
+    rate = np.minimum(rate, 1.0)
+    hit, miss = np.cbrt(b * rate), np.cbrt(a * (1 - rate))
+    found: Floats = ndtr(-3 * (hit * (1 - 1 / (9 * b)) - miss * (1 - 1 / (9 * a))) / np.sqrt(hit**2 / b + miss**2 / a))
+    few = a < 2
+    found[few] = betaincc(a[few], b[few], rate[few])
+    return found
 
 
 def bestseller(launches: pd.DataFrame) -> Floats:
