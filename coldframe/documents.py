@@ -50,7 +50,10 @@ class Document:
             mark: Any = error.problem_mark or error.context_mark
             line = mark.buffer.splitlines()[mark.line] if mark and mark.line < len(mark.buffer.splitlines()) else ""
             raise UnfitDocumentError(_at(self.name, mark, f"{error.problem}."), line) from error
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except UnicodeDecodeError as error:
+            byte = f"byte {error.start:,} is 0x{error.object[error.start]:02x}"
+            raise UnfitDocumentError(f"{path} cannot be read: {byte}, which is not UTF-8. Save it as UTF-8.") from error
+        except (OSError, yaml.YAMLError) as error:
             raise UnfitDocumentError(f"{path} cannot be read: {' '.join(str(error).split())}.") from error
         if not isinstance(root, yaml.MappingNode | None):
             raise UnfitDocumentError(f"{self.name} holds no keys.")

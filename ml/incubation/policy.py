@@ -10,12 +10,14 @@ A threshold that is read otherwise than it was meant moves traffic of thousands 
 known here is an error.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
+from coldframe.documents import Document, Fault, UnfitDocumentError, near
 from coldframe.errors import ConfigurationError
 
 Objective = Literal["find", "earn"]
@@ -74,17 +76,54 @@ class Policy(BaseModel):
         return self.model_dump(mode="json")
 
 
+OTHER_TIERS = "*"
+"""In `guarantees`, every tier that is not named."""
+_SORTS = {"float": "no number (five percent is 0.05)", "int": "no whole number"}
+
+
 def load(path: Path) -> Policy:
-    """The policy in a YAML file. Raises ConfigurationError naming each key that does not fit."""
+    """The policy in a YAML file. Raises ConfigurationError with the line of everything that does not fit."""
+    if not path.is_file():
+        raise ConfigurationError(f"There is no policy file {path}. Check --policy.")
     try:
-        return Policy.model_validate(yaml.safe_load(path.read_text()) or {})
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"The policy {path} cannot be read: {error}.") from error
-    except yaml.YAMLError as error:
-        raise ConfigurationError(f"The policy {path} is no YAML: {error}") from error
+        document = Document(path)
+    except UnfitDocumentError as error:
+        raise ConfigurationError(
+            f"The policy {path} cannot be used. A mapping is expected, `name: value` a line, such as `objective: earn`."
+            f"\n  {error}"
+        ) from error
+    faults = list(document.faults)
+    policy = Policy()
+    try:
+        policy = Policy.model_validate(document.values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-            for e in error.errors()
-        ]
-        raise ConfigurationError(f"The policy {path} does not fit:\n  " + "\n  ".join(lines)) from error
+        faults += [_fault(one, document.values) for one in error.errors()]
+    if faults:
+        raise ConfigurationError(f"The policy {path} does not fit:\n  " + "\n  ".join(document.tell(faults)))
+    return policy
+
+
+def unknown_tiers(policy: Policy, tiers: Iterable[str]) -> list[str]:
+    """Tiers that are guaranteed something and are none of `tiers`: nobody gets it, by a slip or because the tier is
+    empty today."""
+    return sorted(set(policy.guarantees) - {OTHER_TIERS, *tiers})
+
+
+def _fault(error: ErrorDetails, values: Mapping[str, Any]) -> Fault:
+    """A fault of pydantic's in words of this file."""
+    place, given, kind = tuple(error["loc"]), error["input"], error["type"]
+    name = ".".join(map(str, place))
+    if kind == "extra_forbidden":
+        known = Policy.model_fields
+        return Fault(place, f"unknown key {name!r}.{near(name, known)} Known: {', '.join(known)}.", key=True)
+    if kind == "value_error":
+        what = str(error["ctx"]["error"])
+        # Both names may be at fault; the one that is in the file can be mended there.
+        return Fault(tuple(word for word in what.split() if word in values)[:1], f"{what}.")
+    if given is None:
+        return Fault(place, f"{name} is empty. Say something, or remove it.")
+    if kind == "dict_type":
+        return Fault(place, f"{name} must hold names with values, such as {{new: 50}}.")
+    if (sort := _SORTS.get(kind.partition("_")[0])) is not None:
+        return Fault(place, f"{name}: {given!r} is {sort}.")
+    return Fault(place, f"{name}: {given} {error['msg'].removeprefix('Input ')}.")

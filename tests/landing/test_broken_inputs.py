@@ -359,7 +359,7 @@ BAD_DELIVERIES = [
     BadDelivery("an empty mapping", mapped(MAPPING, "\n"), "mapping.yaml holds no keys. It begins with `tables:`."),
     BadDelivery("a mapping in Latin-1",
                 both(mapped(), lambda f: (f / "mapping.yaml").write_bytes(b"tables: {caf\xe9: {}}")),
-                "mapping.yaml cannot be read: 'utf-8' codec can't decode byte 0xe9"),
+                "mapping.yaml cannot be read: byte 12 is 0xe9, which is not UTF-8. Save it as UTF-8."),
     BadDelivery("a mapping under another name",
                 both(mapped(), lambda f: (f / "mapping.yaml").rename(f / "mapping.yml")),
                 "mapping.yml: call it mapping.yaml."),
