@@ -18,6 +18,7 @@ from ml.growth.model import (
     METHODS,
     MOST_ROWS,
     RULE_METHOD,
+    Calibration,
     Demand,
     Fitted,
     Spread,
@@ -88,7 +89,7 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
         for method, found in fitted.items():
             score = found.score(frame)
             earlier = pd.concat(seen[method]) if seen[method] else base.iloc[:0].assign(score=0.0)
-            calibration = calibrate(earlier["score"].to_numpy(dtype=float), earlier["label"].to_numpy(dtype=bool))
+            calibration = calibration_of(earlier)
             part = base.assign(score=score, base_rate=found.base_rate, chance=calibration.chance(score))
             part.insert(0, "method", method)
             if method == "launch_model":
@@ -105,6 +106,12 @@ def validate(launches: Launches, methods: Sequence[str] = (*METHODS, BASE_RATE))
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
     return pd.concat(parts, ignore_index=True).reindex(columns=list(COLUMNS))
+
+
+def calibration_of(validated: pd.DataFrame) -> Calibration:
+    """Calibration of one method, learned from its validated looks."""
+    scores, hits = validated["score"].to_numpy(dtype=float), validated["label"].to_numpy(dtype=bool)
+    return calibrate(scores, hits, int(validated["product_id"].nunique()))
 
 
 def spread_of(validated: pd.DataFrame) -> Spread:

@@ -34,8 +34,8 @@ ISOTONIC_FROM = 200
 """Blockbusters among the validated launches from which on the shape of the calibration is left to them."""
 STEEPEST = 3.0
 """Slope of a sigmoid above which it is not believed."""
-NEIGHBOURS = 300
-"""Launches scored most alike whose outcomes bound a probability."""
+LOOKS = 300
+"""Validated looks (at most) that a calibrated chance counts as the rate of when it is bounded."""
 KNOTS = np.log1p([0, 1, 7, 28, 112])
 """Ages (days, log1p) between which coefficients change linearly."""
 STRENGTH, RIDGE = 0.01, 300.0
@@ -208,7 +208,7 @@ def fit(method: str, frame: Frame, hits: np.ndarray, demand: Demand) -> Fitted:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A rising curve over out-of-time scores, and the scores with their outcomes for intervals.
+    """A rising curve over out-of-time scores: of how many `looks`, at how many `launches`, it was learned.
 
     With few blockbusters Platt's sigmoid (1999, "Probabilistic outputs for support vector machines", eq. 1, on the
     logit of the score): two numbers are all they can carry. From ISOTONIC_FROM on an isotonic one (Zadrozny & Elkan
@@ -219,8 +219,8 @@ class Calibration:
 
     slope: float
     offset: float
-    scores: np.ndarray
-    outcomes: np.ndarray
+    looks: int
+    launches: int
     steps: tuple[np.ndarray, np.ndarray] | None = None
 
     def chance(self, scores: np.ndarray) -> np.ndarray:
@@ -230,40 +230,41 @@ class Calibration:
             return found
         calibrated: np.ndarray = expit(self.offset + self.slope * logit(np.clip(scores, _EDGE, 1 - _EDGE)))
         learned = (self.slope, self.offset) != (1.0, 0.0)
-        least = 1 / (len(self.scores) + 2) if learned else _EDGE
+        least = 1 / (self.looks + 2) if learned else _EDGE
         return np.clip(calibrated, least, 1 - least)
 
-    def interval(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """80 % bounds: Jeffreys' interval of the rate among the out-of-time launches scored most alike."""
-        if not len(self.scores):
-            return np.zeros(len(scores)), np.ones(len(scores))
-        order = np.argsort(self.scores, kind="stable")
-        known, hits = self.scores[order], np.concatenate([[0], np.cumsum(self.outcomes[order])])
-        width = min(NEIGHBOURS, len(known))
-        first = np.clip(np.searchsorted(known, scores) - width // 2, 0, len(known) - width)
-        found = hits[first + width] - hits[first]
-        return beta.ppf(0.1, found + 0.5, width - found + 0.5), beta.ppf(0.9, found + 0.5, width - found + 0.5)
+    def interval(self, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """80 % bounds of calibrated `chances`: Jeffreys' interval of a rate of that size, seen in as many launches as
+        LOOKS looks are on average (looks at one launch share its fate); from 0 to 1 where nothing was validated."""
+        if not self.looks:
+            return np.zeros(len(chances)), np.ones(len(chances))
+        seen = min(LOOKS, self.looks) * self.launches / self.looks
+        low, high = (beta.ppf(q, chances * seen + 0.5, (1 - chances) * seen + 0.5) for q in (0.1, 0.9))
+        # The prior's half a success would put the lower bound of next to nothing above it.
+        return np.minimum(low, chances), np.maximum(high, chances)
 
 
-def calibrate(scores: np.ndarray, outcomes: np.ndarray) -> Calibration:
-    """Fits the curve; with too few outcomes of either kind the scores are taken as they are."""
+def calibrate(scores: np.ndarray, outcomes: np.ndarray, launches: int | None = None) -> Calibration:
+    """Fits the curve to looks at so many distinct `launches` (None: each look is at another); with too few outcomes of
+    either kind the scores are taken as they are."""
     y = outcomes.astype(bool)
+    counts = len(scores), len(scores) if launches is None else launches
     if min(y.sum(), (~y).sum()) < LEAST_POSITIVES:
-        return Calibration(1.0, 0.0, scores, y.astype(int))
+        return Calibration(1.0, 0.0, *counts)
     if y.sum() >= ISOTONIC_FROM:
         curve = IsotonicRegression().fit(scores, y)
         # Ten of ten are no certainty: of each step as many as were seen, by Jeffreys' prior.
         seen = pd.Series(y).groupby(curve.predict(scores).round(_STEP_DIGITS)).agg(["sum", "size"])
         chance = np.maximum.accumulate((seen["sum"] + 0.5) / (seen["size"] + 1))
         steps = np.interp(curve.y_thresholds_.round(_STEP_DIGITS), seen.index, chance)
-        return Calibration(1.0, 0.0, scores, y.astype(int), (curve.X_thresholds_, steps))
+        return Calibration(1.0, 0.0, *counts, (curve.X_thresholds_, steps))
     told = logit(np.clip(scores, _EDGE, 1 - _EDGE))
     sigmoid = LogisticRegression(C=1e6).fit(told[:, None], y)
     slope, offset = float(sigmoid.coef_[0, 0]), float(sigmoid.intercept_[0])
     if not 0 < slope <= STEEPEST:
         # A curve that falls, or tells all from none, is the luck of a few weeks: only the level is mended.
         slope, offset = 1.0, float(brentq(lambda moved: expit(told + moved).mean() - y.mean(), -20, 20))
-    return Calibration(slope, offset, scores, y.astype(int))
+    return Calibration(slope, offset, *counts)
 
 
 @dataclass(frozen=True)

@@ -74,11 +74,10 @@ def score_table(
     frame = kin.frame(rows)
     raw = fitted.score(frame)
     chance = calibration.chance(raw)
-    low, high = calibration.interval(raw)
     of = launches.catalogue.loc[rows["product_id"]].reset_index(drop=True)
     found = rows.join(of.drop(columns=["launch_week"]))
     found["probability"] = chance
-    found["probability_low"], found["probability_high"] = np.minimum(low, chance), np.maximum(high, chance)
+    found["probability_low"], found["probability_high"] = calibration.interval(chance)
     expected = spread.apply(demand.log(frame), frame.age_days)
     # What it sold in those weeks by now, it has sold.
     sold = launches.outcomes[launches.outcomes["until"] == launches.end].set_index("product_id")["units"]

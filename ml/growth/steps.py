@@ -19,7 +19,7 @@ from coldframe.paths import workspace
 from coldframe.run import Request, StepResult
 from ml.growth import data, evaluate, scores
 from ml.growth.decide import BASE_RATE, Choice, Evidence, Held, choose, serve
-from ml.growth.model import METHODS, calibrate
+from ml.growth.model import METHODS
 from ml.promotion import PromotionDecision, decided
 from ml.registry import Registry, Release, code_hash
 
@@ -100,7 +100,7 @@ def _train(
     chosen = validated[validated["method"] == choice.method]
     # A base rate ranks nothing: a curve through several of them is the luck of their weeks.
     ranked = chosen[chosen["score"] != chosen["base_rate"]]
-    calibration = calibrate(ranked["score"].to_numpy(dtype=float), ranked["label"].to_numpy(dtype=bool))
+    calibration = evaluate.calibration_of(ranked)
     known, demand, learned = evaluate.learn(launches, launches.end, (choice.method,))
     fitted = learned[choice.method]
     if not len(known.known):

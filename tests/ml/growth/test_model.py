@@ -105,9 +105,10 @@ def test_the_few_best_that_all_became_blockbusters_are_no_certainty() -> None:
 def test_a_curve_that_would_turn_the_ranking_round_mends_the_level_alone() -> None:
     rng = np.random.default_rng(3)
     scores = rng.random(300) * 0.4 + 0.05
-    calibration = calibrate(scores, rng.random(300) < 0.5 - scores)
+    outcomes = rng.random(300) < 0.5 - scores
+    calibration = calibrate(scores, outcomes)
     assert calibration.slope == 1
-    assert calibration.chance(scores).mean() == pytest.approx(calibration.outcomes.mean(), abs=1e-6)
+    assert calibration.chance(scores).mean() == pytest.approx(outcomes.mean(), abs=1e-6)
     told = calibrate(scores, scores > 0.25)
     assert told.slope == 1, "all from none is luck"
     assert 0 < told.chance(np.array([1e-9]))[0] < told.chance(np.array([1.0]))[0] < 1
@@ -122,14 +123,33 @@ def test_few_blockbusters_are_calibrated_by_two_numbers_and_fewer_not_at_all() -
     np.testing.assert_allclose(calibrate(scores, none).chance(scores), scores.clip(1e-5))
 
 
-def test_bounds_hold_the_rate_of_the_launches_scored_most_alike() -> None:
-    scores = np.linspace(0.01, 0.99, 5000)
-    calibration = calibrate(scores, np.random.default_rng(2).random(5000) < scores)
-    low, high = calibration.interval(np.array([0.1, 0.5, 0.9]))
-    np.testing.assert_allclose((low + high) / 2, [0.1, 0.5, 0.9], atol=0.06)
-    assert ((high - low > 0.02) & (high - low < 0.12)).all()
+def test_bounds_lie_about_the_chance_and_hold_what_comes_of_such_launches() -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.random(5000) ** 2
+    calibration = calibrate(scores, rng.random(5000) < scores)
+    chances = calibration.chance(np.sort(scores))
+    low, high = calibration.interval(chances)
+    assert ((low < chances) & (chances < high)).all(), "no chance is its own bound"
+    low, truth, high = (part.reshape(10, 500).mean(axis=1) for part in (low, np.sort(scores), high))
+    assert ((low <= truth) & (truth <= high)).sum() >= 8, "of ten tenths"
     nothing = calibrate(np.array([]), np.array([], dtype=bool)).interval(np.array([0.3]))
     assert [float(bound[0]) for bound in nothing] == [0, 1]
+
+
+def test_many_looks_at_one_launch_tell_no_more_than_that_launch() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.random(4000)
+    outcomes = rng.random(4000) < scores
+    widths = [np.ptp(calibrate(scores, outcomes, n).interval(np.array([0.3])), axis=0)[0] for n in (None, 1000)]
+    assert widths[1] == pytest.approx(2 * widths[0], rel=0.05), "four looks a launch: twice as wide"
+
+
+def test_a_chance_of_next_to_nothing_lies_within_its_bounds() -> None:
+    scores = np.linspace(0.01, 0.99, 5000)
+    calibration = calibrate(scores, scores > 0.5)
+    low, high = calibration.interval(np.array([1e-6, 1 - 1e-6]))
+    assert (low <= [1e-6, 1 - 1e-6]).all()
+    assert (high >= [1e-6, 1 - 1e-6]).all()
 
 
 def test_what_a_weeks_sales_mean_may_change_with_age() -> None:
