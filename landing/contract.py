@@ -46,6 +46,11 @@ class Column:
     references: str | None = None
     blank: bool = False
 
+    @property
+    def optional(self) -> bool:
+        """Whether a source may leave the column out: it then holds no value in any row, or empty text."""
+        return self.nullable or self.blank
+
 
 @dataclass(frozen=True)
 class Rule:

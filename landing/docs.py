@@ -53,7 +53,7 @@ def _section(table: Table) -> Iterator[str]:
     yield "| column | type | what | must be |"
     yield "|---|---|---|---|"
     for column in table.columns:
-        optional = " *optional*" if column.nullable else ""
+        optional = " *optional*" if column.optional else ""
         yield f"| `{column.name}` | {_TYPES[column.type]}{optional} | {column.description} | {_limits(column)} |"
     for rule in table.rules:
         yield ""

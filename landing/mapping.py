@@ -173,7 +173,7 @@ class ColumnMap(Generic[Model]):
             used=tuple(name for name in cells if name in used),
             unread=tuple(name for name in cells if name not in used),
             absent=tuple(absent),
-            missing=tuple(name for name in absent if not table.column(name).nullable),
+            missing=tuple(name for name in absent if not table.column(name).optional),
             faults=tuple(faults),
         )
 

@@ -97,7 +97,7 @@ def check(
             f"the adapter, or what it reads. {said}"
         ) from error
     types = {str(name): str(kind) for name, kind, *_ in run("describe delivered").fetchall()}
-    missing = [c.name for c in table.columns if c.name not in types and not c.nullable]
+    missing = [c.name for c in table.columns if c.name not in types and not c.optional]
     if missing:
         raise ColdframeError(f"{adapter} delivers {table.name} without {', '.join(missing)}. Mend the adapter.")
     file = "source_file" if "source_file" in types else "cast(null as varchar)"
@@ -189,7 +189,7 @@ def _as_given(column: Column, types: dict[str, str]) -> str:
     """The cell as it came: in its own type if that can be cast safely, otherwise as text; empty text is no value."""
     found = types.get(column.name)
     if found is None:
-        return "cast(null as varchar)"
+        return "''" if column.blank else "cast(null as varchar)"
     if column.type is not Type.TEXT and _is_direct(column, found):
         return column.name
     text = column.name
@@ -254,7 +254,7 @@ def _reasons(table: Table, limits: Limits) -> str:
 def _reasons_of_cell(table: Table, column: Column, limits: Limits) -> list[str]:
     name, raw = column.name, _raw(column)
     found = []
-    if not column.nullable and not column.blank:
+    if not column.optional:
         found.append(f"when {raw} is null then '{name} is empty'")
     if column.type is not Type.TEXT:
         found.append(f"when {raw} is not null and {name} is null then '{name} is not {_WHAT[column.type]}'")

@@ -68,7 +68,7 @@ def _refuse_drift(connection: duckdb.DuckDBPyConnection, table: str, files: list
     ).fetchall()
     for file, columns in described:
         for column in BY_NAME[table].columns:
-            if column.name not in columns and not column.nullable:
+            if column.name not in columns and not column.optional:
                 others = [c for c in columns if c not in BY_NAME[table].column_names]
                 hint = near(column.name, others).replace("Did you mean", "Is it")
                 day = date.fromisoformat(Path(file).stem) - timedelta(days=1)

@@ -545,3 +545,13 @@ def test_blank_content_of_traffic_is_a_value(folder: Path, shop: Any) -> None:
     (folder / "traffic.csv").write_text("date,product_id,region,channel,content_id,impressions,clicks,carts\n" + rows)
     shop.land(folder)
     assert {r["content_id"] for r in shop.rows("traffic")} == {""}
+
+
+def test_traffic_that_knows_of_no_content_may_leave_the_column_out(folder: Path, shop: Any) -> None:
+    file = folder / "traffic.csv"
+    file.write_text("date,product_id,region,channel,impressions,clicks,carts\n2024-01-01,p1,north,search,10,2,1\n")
+    shop.land(folder)
+    assert [r["content_id"] for r in shop.rows("traffic")] == [""]
+    file.write_text(file.read_text() + "2024-01-01,p1,north,search,30,2,1\n")
+    with pytest.raises(BadInputError, match="repeats an earlier row with the same key"):
+        shop.land(folder)
