@@ -76,7 +76,8 @@ def launches(rng: np.random.Generator) -> Launches:
     by_category = pd.Series(gmv).groupby(category[~live])
     fates = pd.DataFrame({"until": NOW, "product_id": names[~live], "weeks": WEEKS, "units": units, "gmv": gmv})
     fates["hit"] = (by_category.rank(pct=True) > 0.9).to_numpy()
-    return Launches(catalogue, rows, fates, (), NOW, has_traffic=True, has_buyers=True, has_refunds=True)
+    carried = pd.DataFrame({"product_id": "", "creator_id": "", "known_on": [NOW]}).head(0)
+    return Launches(catalogue, rows, fates, carried, (), NOW, has_traffic=True, has_buyers=True, has_refunds=True)
 
 
 def rows_at(

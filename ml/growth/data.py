@@ -45,6 +45,7 @@ STATE = (
     *("units_so_far", "gmv_so_far", "discount_so_far", "orders_so_far", "days_sold", "last_sold_age", "buyers_so_far"),
     *("repeat_buyers_so_far", "largest_buyer_units", "content_units_so_far", "refunded_units_so_far"),
     *("impressions_so_far", "clicks_so_far", "carts_so_far", "content_impressions_so_far"),
+    *("contents_so_far", "creators_so_far"),
 )
 HALVES = ("units_so_far", "gmv_so_far")
 """Of these the state at half its age is known as well, which tells growth from decay."""
@@ -61,12 +62,15 @@ class Launches:
     GMV of 18 weeks from which on a product of its category was in the top tenth lately, NaN in too small a category),
     sorted by moment and product. `current` rows are live launches at the end of the as-of.
     `outcomes`: what was known of a launch at the end of a Sunday (until: the midnight after it; product_id, weeks,
-    units and gmv of those weeks, hit). `cutoffs` are the untils to validate from, `end` the last one.
+    units and gmv of those weeks, hit). `carried`: which creators' videos and livestreams carried a launch (product_id,
+    creator_id, known_on: from when that was known first). `cutoffs` are the untils to validate from, `end` the last
+    one.
     """
 
     catalogue: pd.DataFrame
     rows: pd.DataFrame
     outcomes: pd.DataFrame
+    carried: pd.DataFrame
     cutoffs: tuple[pd.Timestamp, ...]
     end: pd.Timestamp
     has_traffic: bool
@@ -128,6 +132,7 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
         catalogue,
         rows.drop(columns=["monday", "category"]).sort_values(["moment", "product_id"], ignore_index=True),
         outcomes,
+        snapshot.query(_CARRIED),
         cutoffs,
         end,
         **{f"has_{name}": bool(told[name]) for name in ("traffic", "buyers", "refunds")},
@@ -229,6 +234,19 @@ select
 from products
 where launch_source <> 'before_history' and launched_on <= date '{as_of}'
 order by product_id
+"""
+
+# A relisting brings along who carried it under its old ids.
+_CARRIED = """
+select launch.product_id, creator_id, min(greatest(date + interval 1 day, known_at)) as known_on
+from fct_content_product
+inner join dim_product as member using (product_id)
+inner join dim_product as launch
+    on coalesce(launch.relisted_of, launch.product_id) = coalesce(member.relisted_of, member.product_id)
+    and (launch.product_id = member.product_id or launch.launched_on > member.launched_on)
+where launch.launch_source <> 'before_history' and creator_id is not null
+group by launch.product_id, creator_id
+order by known_on, launch.product_id, creator_id
 """
 
 # Money stays decimal until it has been ranked: sums of doubles depend on the order of threads, and so would who is a

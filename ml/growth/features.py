@@ -30,6 +30,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "how steadily it sells": ("days_sold_share", "momentum", "quiet"),
     "who buys it": ("buyers", "repeat_share", "largest_share", "units_per_order", "refund_share", "discount_share"),
     "how it does where it is shown": ("impressions", "click_rate", "cart_rate", "order_rate", "content_share"),
+    "who carries it": ("contents", "creators", "content_sales", "creator_hits", "creator_level"),
     "its price": ("price", "price_index"),
     "its page": ("images", "description"),
     "what its category asks for": ("line",),
@@ -91,9 +92,10 @@ class Kin:
         values["discount_share"] = (rows["discount_so_far"] / gmv.where(gmv > 0)).clip(0, 1)
         self._buyers(values, rows, units.where(sold, 1))
         self._exposure(values, rows)
+        self._carried(values, rows, units.where(sold, 1))
         values["line"] = np.log1p(rows["line"])
         for name in KIN:
-            self._kin(values, rows[["product_id", "moment"]], of[name])
+            self._kin(values, rows, of[name])
         kin = self.like_means.reindex(rows["product_id"])
         values["like_hits"] = np.log(kin["hit"].to_numpy() + 1e-3)
         values["like_level"] = kin["log_demand"].to_numpy()
@@ -123,29 +125,61 @@ class Kin:
             values[f"{column}_rate"] = np.log(rate)
         values["content_share"] = (rows["content_impressions_so_far"] / shown.where(shown > 0)).fillna(0) + 0 * shown
 
+    def _carried(self, values: pd.DataFrame, rows: pd.DataFrame, units: "pd.Series[float]") -> None:
+        """How much carries it, and how the launches did that the same creators carried before they were judged."""
+        contents, creators = rows["contents_so_far"], rows["creators_so_far"]
+        values["contents"], values["creators"] = np.log1p(contents), np.log1p(creators)
+        values["content_sales"] = rows["content_units_so_far"] / units + 0 * contents
+        carried = self.launches.carried.rename(columns={"creator_id": "key"})
+        past = self._outcomes().merge(carried, on="product_id", suffixes=("", "_carried"))
+        past = past[past["known_on_carried"] <= past["judged_from"]]
+        past["known_on"] = past[["known_on", "known_on_carried"]].max(axis=1)
+        asked = rows[["product_id", "moment"]].reset_index(names="row").merge(carried, on="product_id")
+        hits, level, _ = self._mean(_known(past, asked[asked["known_on"] <= asked["moment"]], len(rows)))
+        values["creator_hits"], values["creator_level"] = hits + 0 * creators, level + 0 * creators
+
     def _kin(self, values: pd.DataFrame, rows: pd.DataFrame, keys: "pd.Series[str]") -> None:
         """Share of hits and mean level among the other launches of the same `keys` known at the moments of `rows`."""
-        name, moments = str(keys.name), rows["moment"]
-        past = self.known[["product_id", name, "known_on"]].assign(
-            hits=self.known["hit"].astype(float), level=self.known["log_demand"], count=1.0
-        )
-        totals = past.groupby(name)[["hits", "level", "count"]].cumsum().assign(**{name: past[name]})
-        totals["known_on"] = past["known_on"].astype("datetime64[us]")
-        asked = pd.DataFrame({name: keys, "moment": moments.astype("datetime64[us]"), "row": np.arange(len(keys))})
-        found = pd.merge_asof(
-            asked.sort_values("moment", kind="stable"), totals, left_on="moment", right_on="known_on", by=name
-        ).sort_values("row")
-        own = past.set_index("product_id").reindex(rows["product_id"])
-        counted = own["known_on"].to_numpy() <= moments.to_numpy()
-        hits, level, count = (
-            found[column].fillna(0).to_numpy() - np.where(counted, own[column], 0)
-            for column in ("hits", "level", "count")
-        )
-        shop = self.known["hit"].mean(), self.known["log_demand"].mean()
-        values[f"{name}_hits"] = np.log((hits + KIN_WEIGHT * shop[0]) / (count + KIN_WEIGHT) + 1e-3)
-        values[f"{name}_level"] = (level + KIN_WEIGHT * shop[1]) / (count + KIN_WEIGHT)
+        name = str(keys.name)
+        past = self._outcomes().assign(key=self.known[name])
+        asked = rows[["product_id", "moment"]].assign(key=keys).reset_index(names="row")
+        values[f"{name}_hits"], values[f"{name}_level"], count = self._mean(_known(past, asked, len(rows)))
         if name == "merchant_id":
             values["merchant_launches"] = np.log1p(count)
+
+    def _outcomes(self) -> pd.DataFrame:
+        """What earlier launches tell, by product_id and known_on: hits, level, count; carried until `judged_from`."""
+        return self.known[["product_id", "known_on"]].assign(
+            judged_from=self.known["launch_week"] + pd.Timedelta(days=FIRST_DAY),
+            hits=self.known["hit"].astype(float),
+            level=self.known["log_demand"],
+            count=1.0,
+        )
+
+    def _mean(self, sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Logarithm of the share of hits, mean level and number of launches, shrunk to the shop's [row]."""
+        hits, level, count = sums.T
+        shop = self.known["hit"].mean(), self.known["log_demand"].mean()
+        share = (hits + KIN_WEIGHT * shop[0]) / (count + KIN_WEIGHT)
+        return np.log(share + 1e-3), (level + KIN_WEIGHT * shop[1]) / (count + KIN_WEIGHT), count
+
+
+_SUMS = ["hits", "level", "count"]
+
+
+def _known(past: pd.DataFrame, asked: pd.DataFrame, rows: int) -> np.ndarray:
+    """Sums [row, (hits, level, count)] over the launches of `past` (product_id, key, known_on and the three) that have
+    a key of the row's in `asked` (row, product_id, key, moment) and were known by its moment, but for the row's own."""
+    past = past.astype({"known_on": "datetime64[us]"}).sort_values(["known_on", "product_id"])
+    asked = asked.astype({"moment": "datetime64[us]"}).sort_values("moment", kind="stable", ignore_index=True)
+    totals = past[["key", "known_on"]].join(past.groupby("key")[_SUMS].cumsum())
+    found = pd.merge_asof(asked, totals, left_on="moment", right_on="known_on", by="key")
+    own = asked[["product_id", "key"]].merge(past, how="left", on=["product_id", "key"])
+    counted = (own["known_on"] <= asked["moment"]).to_numpy()[:, None]
+    told = found[_SUMS].fillna(0).to_numpy() - np.where(counted, own[_SUMS].to_numpy(), 0)
+    sums = np.zeros((rows, len(_SUMS)))
+    np.add.at(sums, asked["row"].to_numpy(), told)
+    return sums
 
 
 def kin(launches: Launches, until: pd.Timestamp) -> Kin:

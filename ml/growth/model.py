@@ -92,6 +92,7 @@ class Demand:
     scale: Scale | None
     ridge: Ridge | None
     trees: tuple[HistGradientBoostingRegressor, ...]
+    told: np.ndarray | None = None
 
     def ridge_log(self, frame: Frame) -> np.ndarray:
         """What the ridge expects, log(1 + units) [row]."""
@@ -104,7 +105,7 @@ class Demand:
         """log(1 + units) [row], about the median."""
         if not self.trees or not len(frame):
             return _pace(frame)
-        X = _tabular(frame)
+        X = _tabular(frame)[:, self.told]
         with threadpool_limits(1):
             level, over_pace = (trees.predict(X) for trees in self.trees)
         mean: np.ndarray = (level + over_pace + frame.values["pace_7"].to_numpy()) / 2
@@ -129,8 +130,9 @@ def learn_demand(frame: Frame, log_demand: np.ndarray) -> Demand:
         return Demand(None, None, ())
     scale = _scale(frame.values)
     X = _tabular(frame)
-    # scikit-learn 1.9's boosting cannot bin a feature nobody has; a constant is never split on.
-    X[:, np.isnan(X).all(axis=0)] = 0
+    # A feature nobody has would be drawn for splits in place of one that tells; scikit-learn 1.9 cannot bin it either.
+    told = ~np.isnan(X).all(axis=0)
+    X = X[:, told]
     # On cores shared with anyone else, OpenMP's waiting threads make boosting five times slower.
     with threadpool_limits(1):
         ridge = Ridge(RIDGE).fit(_design(scale(frame.values), frame.topics, _hats(frame.age_days)), log_demand)
@@ -147,7 +149,7 @@ def learn_demand(frame: Frame, log_demand: np.ndarray) -> Demand:
             ).fit(X, target)
             for target in targets
         )
-    return Demand(scale, ridge, trees)
+    return Demand(scale, ridge, trees, told)
 
 
 @dataclass(frozen=True)

@@ -127,6 +127,9 @@ def _reason(row: Any, has_traffic: bool, teachers: int) -> str:
         told.append(f"{shown}, {per:,.1f} orders per 1,000" if row.impressions_so_far else "never shown")
     else:
         told.append("the source has no traffic: judged by units, whoever pushed it")
+    if row.contents_so_far > 0:
+        several = f"{int(row.contents_so_far):,} videos or livestreams"
+        told.append("carried by " + ("one video or livestream" if row.contents_so_far == 1 else several))
     if not teachers:
         told.append("no earlier launch has an outcome yet: a tenth is assumed")
     elif not row.teachers:

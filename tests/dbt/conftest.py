@@ -113,6 +113,13 @@ def _write_by_the_way(place: Workspace, day: date) -> None:
     write(place, "inventory", day, seen.assign(on_hand=[0, 7]))
     looked = {"date": [day], "region": "north", "category": "tea", "channel": "shop", "visits": 50, "buys": 3}
     write(place, "visits", day, pd.DataFrame(looked))
+    # Of every second video the source does not say who made it.
+    made = {"content_id": [f"v{day}"], "creator_id": "anna", "kind": "video", "started_at": day}
+    if day.day % 2:
+        write(place, "contents", day, pd.DataFrame(made))
+    write(
+        place, "content_products", day, pd.DataFrame({"content_id": [f"v{day}"], "product_id": "p11", "shown_at": day})
+    )
     back = {"refund_id": [f"r{day}"], "line_number": 1, "refunded_at": day, "quantity": 1, "amount": 3.33}
     write(place, "refunds", day, pd.DataFrame(back).assign(product_id="p00", region="north"))
     paid = {"order_id": [f"{day}-0"], "payment_number": 1, "paid_at": day, "method": "card", "amount": 6.66}

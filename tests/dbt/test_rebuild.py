@@ -43,6 +43,9 @@ def test_what_optional_tables_say_stands_in_the_panel_and_is_empty_for_what_the_
     assert shop.query(home, "select count(*) from marts.fct_payments") == [(25,)]
     assert shop.query(home, "select count(*) from marts.dim_lead") == [(0,)]
     assert shop.query(home, "select sum(visits), sum(buys) from marts.fct_visit_day") == [(25 * 50, 25 * 3)]
+    assert shop.query(home, "select count(*), count(creator_id) from marts.fct_content_product") == [(25, 13)]
+    carried = "select max(contents_so_far), max(creators_so_far) from marts.ftr_launch_day where product_id = 'p11'"
+    assert shop.query(home, carried) == [(25, 1)]
     assert shop.query(home, "select count(*), min(product_id), max(product_id) from marts.fct_stock_out") == [
         (25, "p00", "p00")
     ]

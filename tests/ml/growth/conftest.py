@@ -70,7 +70,13 @@ def catalogue() -> pd.DataFrame:
     return frame.astype({**numbers, "relisted_of": "string", "declared_on": "datetime64[us]"})
 
 
-def tables(weekly: pd.DataFrame, products: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def videos(*shown: tuple[str, str | None, date, date]) -> pd.DataFrame:
+    """Who carried what: product, creator, day, and the day on which that became known."""
+    kinds = {"product_id": "string", "creator_id": "string", "date": "datetime64[us]", "known_at": "datetime64[us]"}
+    return pd.DataFrame(shown, columns=list(kinds)).astype(kinds)
+
+
+def tables(weekly: pd.DataFrame, products: pd.DataFrame, shown: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """What the room reads of a snapshot."""
     return {
         "fct_product_week": weekly,
@@ -81,6 +87,7 @@ def tables(weekly: pd.DataFrame, products: pd.DataFrame) -> dict[str, pd.DataFra
             {"product_id": ["none"], "region": ["*"], "valid_from": [FIRST_WEEK], "price": [PRICE]}
         ),
         "fct_order_lines": pd.DataFrame({"customer_id": ["c"]}),
+        "fct_content_product": shown,
     }
 
 
@@ -105,19 +112,22 @@ def state(weeks: np.ndarray, units: np.ndarray, moment: np.datetime64) -> dict[s
     days = np.clip((moment - weeks).astype(int), 0, 7)
     so_far = float((units * days // 7).sum())
     known = dict.fromkeys(data.STATE, 0.0)
-    missing = ("refunded_units_so_far", "impressions_so_far", "clicks_so_far", "carts_so_far")
-    known |= dict.fromkeys((*missing, "content_impressions_so_far", "last_sold_age"), float("nan"))
+    missing = ("refunded_units_so_far", "impressions_so_far", "clicks_so_far", "carts_so_far", "last_sold_age")
+    by_content = ("content_impressions_so_far", "contents_so_far", "creators_so_far")
+    known |= dict.fromkeys((*missing, *by_content), float("nan"))
     known |= {"units_so_far": so_far, "gmv_so_far": so_far * PRICE, "orders_so_far": so_far, "buyers_so_far": so_far}
     known |= {"days_sold": float(days.sum()), "largest_buyer_units": min(so_far, 1.0)}
     return known | ({"last_sold_age": float(days.sum() - 1)} if so_far else {})
 
 
-def loaded(folder: Path, weekly: pd.DataFrame, products: pd.DataFrame | None = None) -> data.Launches:
-    """Launches of a panel (and a catalogue) written to `folder`, which must be new. Features are the feature store's
-    business and tested there; here they are what the panel says."""
+def loaded(
+    folder: Path, weekly: pd.DataFrame, products: pd.DataFrame | None = None, shown: pd.DataFrame | None = None
+) -> data.Launches:
+    """Launches of a panel (a catalogue, what videos carried) written to `folder`, which must be new. Features are the
+    feature store's business and tested there; here they are what the panel says."""
     known = catalogue() if products is None else products
     last = weekly["week_start"].max() + timedelta(days=6)
-    snapshot = write_snapshot(folder, last, **tables(weekly, known))
+    snapshot = write_snapshot(folder, last, **tables(weekly, known, videos() if shown is None else shown))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "find_service", lambda name: look_up(lambda: weekly))
         return data.load(Workspace(folder, "shop"), snapshot)

@@ -7,7 +7,7 @@ import pytest
 
 from coldframe.errors import NotAvailableError
 from ml.growth import data
-from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel
+from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel, videos
 
 Load = Callable[..., data.Launches]
 END = pd.Timestamp(monday(WEEKS))
@@ -93,6 +93,23 @@ def test_a_relisting_is_scored_with_its_past_and_teaches_nothing(load: Load) -> 
     assert "steady" not in set(launches.known(END)["product_id"])
     [age] = launches.current.set_index("product_id").loc[["steady"], "age_days"]
     assert age == WEEKS * 7, "its age is that of the first listing"
+
+
+def test_a_relisting_brings_along_who_carried_it_and_from_when_that_was_known(load: Load) -> None:
+    products = catalogue().set_index("product_id")
+    products.loc["steady", "relisted_of"] = "old05"
+    shown = videos(
+        ("old05", "anna", monday(3), monday(5)),
+        ("steady", "anna", monday(21), monday(21)),
+        ("steady", "ben", monday(21), monday(21)),
+        ("flop", None, monday(11), monday(11)),
+    )
+    carried = load(panel(), products.reset_index(), shown).carried
+    assert carried.to_dict("list") == {
+        "product_id": ["steady", "steady"],
+        "creator_id": ["anna", "ben"],
+        "known_on": [pd.Timestamp(monday(5)), pd.Timestamp(monday(21)) + pd.Timedelta(days=1)],
+    }
 
 
 def test_a_launch_declared_before_the_history_began_teaches_nothing(load: Load) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ml.growth import data, like, rates
 from ml.growth.features import FEATURES, GROUPS, kin
-from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel
+from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel, videos
 
 Load = Callable[..., data.Launches]
 END = pd.Timestamp(monday(WEEKS))
@@ -83,6 +83,49 @@ def test_a_category_without_history_is_given_the_shops_mean(load: Load) -> None:
     row = now.set_index("product_id").loc["late_hit"]
     assert row["category_level"] == pytest.approx(found.known["log_demand"].mean())
     assert row["like_level"] == pytest.approx(found.known["log_demand"].mean())
+
+
+def carried(load: Load, *shown: tuple) -> pd.DataFrame:
+    """Features of the launches of a shop that says who carried what, with product_id and moment."""
+    launches = load(panel(), catalogue(), videos(*shown))
+    rows = launches.rows.assign(contents_so_far=1.0, creators_so_far=1.0)
+    values = kin(data.Launches(**(vars(launches) | {"rows": rows})), END).frame(rows).values
+    return values.assign(product_id=rows["product_id"], moment=rows["moment"])
+
+
+def hits_of(values: pd.DataFrame, product: str) -> pd.Series:
+    return values[values["product_id"] == product].set_index("moment")["creator_hits"]
+
+
+def test_what_a_creator_carried_before_speaks_for_what_it_carries_now_once_both_are_known(load: Load) -> None:
+    day = monday(20)
+    anna = [("hit", "anna", monday(11), monday(12)), ("steady", "anna", day, monday(24))]
+    ben = [("flop", "ben", monday(11), monday(12)), ("late_hit", "ben", monday(38), monday(38))]
+    values = carried(load, *anna, *ben)
+    steady, late = hits_of(values, "steady"), hits_of(values, "late_hit")
+    # The hit has four known weeks from week 22 on; who carries steady is known from week 24 on, when it is 28 days old.
+    before = steady.index < pd.Timestamp(monday(24))
+    assert steady[before].nunique() == 1
+    assert (steady[~before] > steady[before].iloc[0]).all()
+    assert (late[late.index > pd.Timestamp(monday(38))] < steady[before].iloc[0]).all(), "ben carried a flop"
+
+
+def test_a_launchs_own_fate_is_no_part_of_its_creators_past(load: Load) -> None:
+    alone = carried(load, ("hit", "anna", monday(11), monday(12)))
+    assert hits_of(alone, "hit").nunique() == 1
+    assert hits_of(alone, "hit").iloc[0] == hits_of(alone, "flop").iloc[0], "the shop's mean"
+
+
+def test_who_carries_a_launch_when_it_is_known_to_sell_gets_no_credit_for_it(load: Load) -> None:
+    late = ("hit", "anna", monday(30), monday(30))
+    found = hits_of(carried(load, late, ("late_hit", "anna", monday(38), monday(38))), "late_hit")
+    assert found.nunique() == 1
+
+
+def test_a_shop_that_does_not_say_who_carries_what_has_no_creators(load: Load) -> None:
+    launches = load(panel())
+    values = kin(launches, END).frame(launches.rows).values
+    assert values[list(GROUPS["who carries it"])].isna().all(axis=None)
 
 
 def exposed(launches: data.Launches, **orders: tuple[float, float]) -> data.Launches:

@@ -56,6 +56,13 @@ def test_a_shop_without_launches_has_an_empty_table_of_the_same_columns(load: Lo
     assert scores.like_items(launches, kin).empty
 
 
+def test_what_carries_a_launch_is_told_where_the_source_says_it(load: Load) -> None:
+    launches = load(shop.panel())
+    told = table(replace(launches, rows=launches.rows.assign(contents_so_far=3.0, creators_so_far=2.0)))
+    assert told["reasons"].str.contains("carried by 3 videos or livestreams").all()
+    assert not table(launches)["reasons"].str.contains("carried").any()
+
+
 def test_what_it_sold_in_those_weeks_by_now_it_has_sold(load: Load) -> None:
     steady = table(load(shop.panel())).loc["steady"]
     assert steady[["demand_mean", "demand_q10", "demand_q50", "demand_q90"]].min() >= 12 * 5

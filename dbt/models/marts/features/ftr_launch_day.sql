@@ -30,9 +30,17 @@ traffic as (
 
 ),
 
+content_products as (
+
+    select * from {{ ref('fct_content_product') }}
+
+),
+
 availability as (
 
     select
+        bool_or(available) filter (where table_name = 'content_products') as has_content_products,
+        bool_or(available) filter (where table_name = 'contents') as has_contents,
         bool_or(available) filter (where table_name = 'traffic') as has_traffic,
         bool_or(available) filter (where table_name = 'refunds') as has_refunds
     from {{ ref('stg_availability') }}
@@ -181,6 +189,43 @@ shown as (
 
 ),
 
+carried as (
+
+    select
+        members.product_id,
+        content_products.content_id,
+        content_products.creator_id,
+        min(content_products.date) as date,
+        min(content_products.known_at) as known_at
+    from content_products
+    inner join members on content_products.product_id = members.member_id
+    where content_products.date < members.launched_on + 7 * 27
+    group by members.product_id, content_products.content_id, content_products.creator_id
+
+),
+
+makers as (
+
+    select
+        *,
+        row_number() over (partition by product_id, creator_id order by date, content_id) as nth_content
+    from carried
+
+),
+
+carried_days as (
+
+    select
+        product_id,
+        date,
+        count(*) as new_contents,
+        count(*) filter (where nth_content = 1 and creator_id is not null) as new_creators,
+        max(known_at) as known_at
+    from makers
+    group by product_id, date
+
+),
+
 -- The day before the launch is a row of its own: what is known in the morning of the first day.
 days as (
 
@@ -203,6 +248,11 @@ days as (
         product_id,
         date
     from shown
+    union
+    select
+        product_id,
+        date
+    from carried_days
 
 ),
 
@@ -226,13 +276,17 @@ so_far as (
         sum(shown.clicks) over since_launch as clicks,
         sum(shown.carts) over since_launch as carts,
         sum(shown.content_impressions) over since_launch as content_impressions,
-        max(greatest(sold.known_at, returned.known_at, shown.known_at)) over since_launch as known_at
+        sum(carried_days.new_contents) over since_launch as contents,
+        sum(carried_days.new_creators) over since_launch as creators,
+        max(greatest(sold.known_at, returned.known_at, shown.known_at, carried_days.known_at))
+            over since_launch as known_at
     from days
     left join sold on days.product_id = sold.product_id and days.date = sold.date
     left join bought_days on days.product_id = bought_days.product_id and days.date = bought_days.date
     left join led_in on days.product_id = led_in.product_id and days.date = led_in.date
     left join returned on days.product_id = returned.product_id and days.date = returned.date
     left join shown on days.product_id = shown.product_id and days.date = shown.date
+    left join carried_days on days.product_id = carried_days.product_id and days.date = carried_days.date
     window since_launch as (partition by days.product_id order by days.date)
 
 )
@@ -257,7 +311,14 @@ select
     if(availability.has_traffic, cast(coalesce(so_far.clicks, 0) as bigint), null) as clicks_so_far,
     if(availability.has_traffic, cast(coalesce(so_far.carts, 0) as bigint), null) as carts_so_far,
     if(availability.has_traffic, cast(coalesce(so_far.content_impressions, 0) as bigint), null)
-        as content_impressions_so_far
+        as content_impressions_so_far,
+    if(availability.has_content_products, cast(coalesce(so_far.contents, 0) as bigint), null)
+        as contents_so_far,
+    if(
+        availability.has_content_products and availability.has_contents,
+        cast(coalesce(so_far.creators, 0) as bigint),
+        null
+    ) as creators_so_far
 from so_far
 inner join lives on so_far.product_id = lives.product_id
 cross join availability
