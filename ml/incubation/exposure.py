@@ -25,13 +25,12 @@ import pandas as pd
 from coldframe.errors import ConfigurationError
 from ml.incubation.belief import Floats, Rates, bestseller, chances, demands, with_exposure
 from ml.incubation.ladder import PLAYING
-from ml.incubation.policy import Policy
+from ml.incubation.policy import OTHER_TIERS, Policy
 
 Ints = npt.NDArray[np.int64]
 
 BUDGET, FLOOR, GUARANTEE, STAGE = "budget", "floor for seeds", "guarantee", "stage"
 PRODUCT_CAP, MERCHANT_CAP, CATEGORY_CAP = "product cap", "merchant cap", "category cap"
-OTHER_TIERS = "*"
 _ROUNDS = 100
 _LITTLE = 1e-6
 _PARTS = 2**30

@@ -19,7 +19,7 @@ from coldframe.ledger import PlanLine
 from ml.incubation.belief import Rates, rates, with_exposure
 from ml.incubation.exposure import Exposure, Surfaces, expose
 from ml.incubation.ladder import STAGES, Staged, climb
-from ml.incubation.policy import Policy
+from ml.incubation.policy import Policy, unknown_tiers
 
 EVERYWHERE = "all"
 """A line is of the whole marketplace; its details tell channels and regions apart."""
@@ -102,7 +102,7 @@ def plan(
     exposure = expose(launches, believed, surfaces or Surfaces.everywhere(launches), budget, policy, seed)
     names = (surfaces or Surfaces.everywhere(launches)).names
     lines = _lines(launches, believed, staged, exposure, names, budget)
-    notes = (*exposure.notes, *_notes(launches))
+    notes = (*exposure.notes, *_notes(launches, policy))
     handed_out = exposure.impressions.sum(axis=0)
     moves = Counter(
         f"{previous} -> {now}"
@@ -206,20 +206,28 @@ def _reason(why: str, row: Mapping[Any, Any]) -> str:
     return f"{why}{relisted}; {row['reasons']}"
 
 
-def _notes(launches: pd.DataFrame) -> list[str]:
+def _notes(launches: pd.DataFrame, policy: Policy) -> list[str]:
     by_units = int((launches["evidence"] == "units").sum())
     relisted = int(launches["relisted_of"].notna().sum())
     frozen = int((launches["stage"] == "frozen").sum())
-    notes = []
+    notes, of = [], f"{len(launches):,} launches"
     if by_units:
         notes.append(
-            f"{by_units:,} of {len(launches):,} launches are judged by units and buyers, because the source counts no "
-            "impressions: one that sold nothing may never have been seen"
+            f"judged by units and buyers, because the source counts no impressions: {by_units:,} of {of}; one that "
+            "sold nothing may never have been seen"
         )
     if frozen:
-        notes.append(f"{frozen:,} launches are frozen because their sales look made; somebody should look at them")
+        notes.append(f"frozen until somebody looked, because their sales look made: {frozen:,} of {of}")
     if relisted:
-        notes.append(f"{relisted:,} launches are duplicates under a new id; they take the stage of the first")
+        notes.append(
+            f"listed anew under another id: {relisted:,} of {of}; they take the stage of the first, which is let go"
+        )
+    tiers = sorted(launches["merchant_tier"].dropna().astype(str).unique())
+    if unknown := unknown_tiers(policy, tiers):
+        there = f"are of tier {', '.join(tiers)}" if tiers else "have no tier"
+        notes.append(
+            f"nobody gets what is guaranteed to tier {', '.join(unknown)}: the merchants of the live launches {there}"
+        )
     return notes
 
 

@@ -21,9 +21,14 @@ SEEN_LITTLE = field(0.005, impressions_so_far=500)
 LET_GO = by_exposure(product_id="f001", probability=0.01, probability_low=0.0, probability_high=0.03)
 
 
-def planned(*rows: dict[str, Any], before: dict[str, str] | None = None, surfaces: Surfaces | None = None) -> Planned:
+def planned(
+    *rows: dict[str, Any],
+    before: dict[str, str] | None = None,
+    surfaces: Surfaces | None = None,
+    policy: Policy = QUICK,
+) -> Planned:
     scores = frame(*rows).drop(columns=["previous", "stage"])
-    return plan(scores, before or {}, surfaces, 1000, QUICK, seed=1)
+    return plan(scores, before or {}, surfaces, 1000, policy, seed=1)
 
 
 def test_every_live_launch_has_a_line_with_its_impressions_and_propensities_by_surface() -> None:
@@ -61,7 +66,13 @@ def test_a_source_without_exposure_says_so_on_every_line_and_has_one_surface() -
     found = planned(by_units(product_id="a"), by_units(product_id="b"))
     assert all(line.details["evidence"] == "units" for line in found.lines)
     assert all(list(line.details["impressions_by"]) == ["all"] for line in found.lines)
-    assert found.notes[0].startswith("2 of 2 launches are judged by units and buyers")
+    assert found.notes[0].startswith("judged by units and buyers, because the source counts no impressions: 2 of 2")
+
+
+def test_a_guarantee_of_a_tier_that_no_merchant_has_is_told() -> None:
+    found = planned(by_units(merchant_tier="gold"), policy=Policy(guarantees={"glod": 10, "gold": 1, "*": 1}))
+    told = "nobody gets what is guaranteed to tier glod: the merchants of the live launches are of tier gold"
+    assert told in found.notes
 
 
 def test_a_relisted_product_takes_the_stage_of_the_one_it_duplicates() -> None:
@@ -69,7 +80,8 @@ def test_a_relisted_product_takes_the_stage_of_the_one_it_duplicates() -> None:
     found = planned(again, before={"gone": "retire"})
     assert found.lines[0].action == "retire"
     assert "it is gone under a new id" in found.lines[0].reason
-    assert "1 launches are duplicates under a new id; they take the stage of the first" in found.notes
+    told = "listed anew under another id: 1 of 1 launches; they take the stage of the first, which is let go"
+    assert told in found.notes
     assert planned(again, before={"gone": "retire", "again": "incubate"}).lines[0].action == "incubate"
 
 

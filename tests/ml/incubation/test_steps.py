@@ -86,7 +86,7 @@ def test_impressions_go_to_the_surfaces_of_the_last_weeks(decide: Decide) -> Non
 def test_without_traffic_there_is_one_surface(decide: Decide) -> None:
     found = decide(by_units(product_id="a"), traffic=TRAFFIC.head(0))
     assert list(found.facts["impressions_by"]) == ["all"]
-    assert found.warnings[0].startswith("1 of 1 launches are judged by units and buyers")
+    assert found.warnings[0].startswith("judged by units and buyers, because the source counts no impressions: 1 of 1")
 
 
 def test_the_stage_before_is_that_of_the_newest_earlier_plan_nobody_rejected(decide: Decide) -> None:
