@@ -237,13 +237,16 @@ class Calibration:
 
     def interval(self, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """80 % bounds of calibrated `chances`: Jeffreys' interval of a rate of that size, seen in as many launches as
-        LOOKS looks are on average (looks at one launch share its fate); from 0 to 1 where nothing was validated."""
+        LOOKS looks are on average (looks at one launch share its fate); from 0 to 1 where nothing was validated.
+
+        A chance as small as none of as many would tell is bounded by 0, as Brown, Cai & DasGupta bound it (2001,
+        "Interval estimation for a binomial proportion": Jeffreys' interval of no success begins at 0).
+        """
         if not self.looks:
             return np.zeros(len(chances)), np.ones(len(chances))
         seen = min(LOOKS, self.looks) * self.launches / self.looks
         low, high = (beta.ppf(q, chances * seen + 0.5, (1 - chances) * seen + 0.5) for q in (0.1, 0.9))
-        # The prior's half a success would put the lower bound of next to nothing above it.
-        return np.minimum(low, chances), np.maximum(high, chances)
+        return np.where(low < chances, low, 0.0), np.where(high > chances, high, 1.0)
 
 
 def calibrate(scores: np.ndarray, outcomes: np.ndarray, launches: int | None = None) -> Calibration:

@@ -69,6 +69,13 @@ def test_demand_follows_the_pace_where_too_few_are_known_and_is_learned_where_th
     assert np.corrcoef(learned, log_demand)[0, 1] > 0.8
 
 
+def test_what_nobody_told_while_learning_moves_no_expectation() -> None:
+    seen = frame(400)
+    unknown = Frame(seen.values.assign(impressions=np.nan), seen.topics, seen.age_days)
+    learned = learn_demand(unknown, np.maximum(3 + seen.values["like_level"].to_numpy(), 0))
+    np.testing.assert_array_equal(learned.log(seen), learned.log(unknown))
+
+
 def test_the_spread_of_demand_holds_what_came_and_is_wide_where_nothing_is_known() -> None:
     rng = np.random.default_rng(0)
     expected, ages = rng.uniform(2, 6, 3000), rng.choice([0.0, 7.0, 28.0], 3000)
@@ -144,12 +151,11 @@ def test_many_looks_at_one_launch_tell_no_more_than_that_launch() -> None:
     assert widths[1] == pytest.approx(2 * widths[0], rel=0.05), "four looks a launch: twice as wide"
 
 
-def test_a_chance_of_next_to_nothing_lies_within_its_bounds() -> None:
+def test_a_chance_of_next_to_nothing_is_bounded_by_nothing() -> None:
     scores = np.linspace(0.01, 0.99, 5000)
-    calibration = calibrate(scores, scores > 0.5)
-    low, high = calibration.interval(np.array([1e-6, 1 - 1e-6]))
-    assert (low <= [1e-6, 1 - 1e-6]).all()
-    assert (high >= [1e-6, 1 - 1e-6]).all()
+    low, high = calibrate(scores, scores > 0.5).interval(np.array([1e-6, 0.5, 1 - 1e-6]))
+    assert (low[0], high[2]) == (0, 1)
+    assert 0 < high[0] < low[1] < high[1] < low[2]
 
 
 def test_what_a_weeks_sales_mean_may_change_with_age() -> None:
