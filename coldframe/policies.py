@@ -7,6 +7,7 @@ rests on too little there is none, and the exit code says so (3, as of a gate).
 import csv
 import json
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -77,6 +78,8 @@ def evaluate_policy(
         check_out(out, ".json", ".csv")
     if challenge and (policy is None or log is not None or Path(policy).suffix not in (".yaml", ".yml")):
         raise ConfigurationError("--challenge needs --policy FILE.yaml and our own log: leave --log out.")
+    if log is not None and (source or as_of):
+        raise ConfigurationError("--source and --as-of are for our own log: leave them out, or --log.")
     named = dict(_named(given) for given in column or ())
     day = None if as_of is None else as_of.date()
     chosen = source or get_settings().source
@@ -86,8 +89,8 @@ def evaluate_policy(
     show(open_console(), answer)
     if out is not None:
         write(answer, out)
-    if answer.get("refused"):
-        raise GateError(f"Not to be said: {'; '.join(answer['refused'])}.")
+    if answer["refused"]:
+        raise GateError("Not to be said:\n  " + "\n  ".join(f"{reason}." for reason in answer["refused"]))
 
 
 def _named(given: str) -> tuple[str, str]:
@@ -98,8 +101,24 @@ def _named(given: str) -> tuple[str, str]:
 
 
 def show(console: Console, answer: dict[str, Any]) -> None:
-    """A table of estimates, what they rest on, and a verdict."""
+    """A table of estimates, what they rest on, and a verdict; of a refused answer only what it rests on."""
     title = f"{answer['log']}: {answer['policy'] or 'the policy that ran'}"
+    console.print(title if answer["logged"] is None else _table(answer, title))
+    rests = [f"Rows: {answer['rows']:,}", f"impressions: {answer['impressions']:,}"]
+    if answer["policy"] is not None:
+        rests += [
+            f"worth {answer['effective_sample_size']:,.0f} of the policy asked about (effective sample size)",
+            f"largest share of one round in all weight: {answer['largest_share']:.2%}",
+            f"mean weight: {answer['mean_weight']:.3f}",
+        ]
+    console.print("; ".join(rests) + ".", soft_wrap=True)
+    if gain := answer["gain"]:
+        console.print(verdict(gain), soft_wrap=True)
+    for note in answer["notes"]:
+        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
+
+
+def _table(answer: dict[str, Any], title: str) -> Table:
     table = Table(
         "",
         *(f"{answer['columns']['reward']} per impression", "standard error", "95 % interval", "to the one that ran"),
@@ -108,30 +127,19 @@ def show(console: Console, answer: dict[str, Any]) -> None:
     for name in range(1, 5):
         table.columns[name].justify = "right"
     own = answer["logged"]["value"]
-    for estimate in (answer["logged"], *answer.get("estimates", ())):
+    for estimate in (answer["logged"], *answer["estimates"]):
         bounds = "" if estimate["low"] is None else f"{_number(estimate['low'])} – {_number(estimate['high'])}"
         error = "" if estimate["standard_error"] is None else _number(estimate["standard_error"])
-        beside = "" if estimate is answer["logged"] or not own else f"{estimate['value'] / own - 1:+.1%}"
+        # A share of a loss says nothing.
+        beside = f"{estimate['value'] / own - 1:+.1%}" if own > 0 and estimate is not answer["logged"] else ""
         table.add_row(estimate["name"], _number(estimate["value"]), error, bounds, beside)
-    console.print(table)
-    rests = [f"{answer['rows']:,} rows, {answer['impressions']:,.0f} impressions"]
-    if "refused" in answer:
-        rests += [
-            f"worth {answer['effective_sample_size']:,.0f} of the policy asked about (effective sample size)",
-            f"the largest round has {answer['largest_share']:.2%} of all weight",
-            f"weights average {answer['mean_weight']:.3f}",
-        ]
-    if answer.get("unseen"):
-        rests.append(f"{answer['unseen']:.1%} of the policy's probability lies on what was never shown")
-    console.print("; ".join(rests) + ".", soft_wrap=True)
-    if gain := answer.get("gain"):
-        console.print(verdict(gain), soft_wrap=True)
-    for note in answer["notes"]:
-        console.print(Text(f"! {note}", style="yellow"), soft_wrap=True)
+    return table
 
 
 def verdict(gain: dict[str, Any]) -> str:
     """Whether the policy is better than the one that ran, as far as the log can tell."""
+    if gain["low"] == gain["high"] == 0:
+        return "It shows what the one that ran showed, as often; there is nothing to tell apart."
     bounds = f"{_number(gain['value'], '+')} ({_number(gain['low'], '+')} to {_number(gain['high'], '+')})"
     if gain["low"] > 0:
         return f"Better than the one that ran, by {bounds}."
@@ -147,15 +155,15 @@ def write(answer: dict[str, Any], out: Path) -> None:
             file.write_text(json.dumps(answer, indent=1, default=str) + "\n")
             return
         with file.open("w", newline="") as stream:
-            shared = {
-                name: answer.get(name)
-                for name in ("log", "policy", "rows", "impressions", "effective_sample_size", "largest_share")
-            } | {"refused": "; ".join(answer.get("refused", ()))}
-            rows = [{**estimate, **shared} for estimate in (answer["logged"], *answer.get("estimates", ()))]
+            shared = ("log", "policy", "rows", "impressions", "effective_sample_size", "largest_share")
+            rests = {name: answer[name] for name in shared} | {"refused": "; ".join(answer["refused"])}
+            nothing = dict.fromkeys(("name", "value", "standard_error", "low", "high"))
+            rows = [{**estimate, **rests} for estimate in (answer["logged"] or nothing, *answer["estimates"])]
             writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
 
 
 def _number(value: float, sign: str = "") -> str:
-    return f"{value:{sign},.4g}"
+    """Four significant digits, however small."""
+    return f"{Decimal(f'{value:.4g}') + 0:{sign},f}"

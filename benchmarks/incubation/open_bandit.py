@@ -56,7 +56,7 @@ def main() -> None:
         question = logs.ask(files[ran], files[asked])
         found = evaluate(question.log, question.wanted, question.policy)
         truth = files[asked].rows["reward"].mean()
-        for estimate in (found.logged, *found.estimates):
+        for estimate in filter(None, (found.logged, *found.estimates)):
             name = "naive: what ran" if estimate.name == LOGGED else estimate.name
             print(f"| {asked} | {ran} | {name} | {told(estimate, truth)} |")
         rests.append(
@@ -132,7 +132,8 @@ def once(world: World, seed: int) -> list[tuple[str, float, float | None, float 
     found = evaluate(drawn, world.wanted[item], Probabilities(np.zeros_like(items), items, world.wanted))
     if found.refused:
         return None
-    return [(e.name, e.value, e.standard_error, e.low, e.high) for e in (found.logged, *found.estimates)]
+    every = filter(None, (found.logged, *found.estimates))
+    return [(e.name, e.value, e.standard_error, e.low, e.high) for e in every]
 
 
 if __name__ == "__main__":

@@ -5,16 +5,19 @@ printed, written and stored.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from coldframe import snapshots
 from coldframe.errors import ConfigurationError
 from coldframe.paths import workspace
 from ml.incubation import log as logs
 from ml.incubation import offpolicy, replay
+from ml.incubation.offpolicy import Log, Probabilities
 from ml.incubation.policy import load
 
 Answer = dict[str, Any]
@@ -38,6 +41,11 @@ def evaluate_policy(
     """
     wanted = None if policy is None else Path(policy)
     is_yaml = wanted is not None and wanted.suffix in (".yaml", ".yml")
+    if wanted is not None and policy != logs.UNIFORM and not is_yaml and not wanted.is_file():
+        raise ConfigurationError(
+            f"There is no policy {policy}. Give {logs.UNIFORM}, or a file: .csv or .parquet with a probability for "
+            "each action, another log, or .yaml for our own log."
+        )
     if log is not None:
         if is_yaml:
             raise ConfigurationError(
@@ -53,13 +61,16 @@ def evaluate_policy(
         reward = reward or replay.REWARDS[0]
         if reward not in replay.REWARDS:
             raise ConfigurationError(f"Our log has no reward {reward!r}. It has: {', '.join(replay.REWARDS)}.")
+        keen = load(wanted) if wanted is not None and is_yaml else None
         snapshot = snapshots.current(place) if as_of is None else snapshots.of_day(place, as_of)
         table = replay.own_log(snapshot, snapshot.as_of, reward)
-        if wanted is not None and is_yaml:
-            again = replay.replayed(place, table, load(wanted))
-            return answer(table, logs.ask(table, again), wanted.name)
+        if wanted is not None and keen is not None:
+            return answer(table, logs.ask(table, replay.replayed(place, table, keen)), wanted.name)
     if policy is None and "evaluation_propensity" not in table.rows:
         return answer(table, None, None)
+    if policy is not None and "evaluation_propensity" in table.called:
+        ignored = (*table.unused, table.called["evaluation_propensity"])
+        table = replace(table, unused=ignored)
     if wanted is None or policy == logs.UNIFORM:
         return answer(table, logs.ask(table, policy), policy or table.called["evaluation_propensity"])
     return answer(table, logs.ask(table, _policy(wanted, columns, context, table)), wanted.name)
@@ -73,12 +84,33 @@ def _policy(file: Path, columns: Mapping[str, str], context: Sequence[str], log:
 
 def answer(log: logs.Table, question: logs.Question | None, policy: str | None) -> Answer:
     """`question` None: only the value of the policy that ran."""
-    shown = ", ".join(log.unused[:_SHOWN]) + " …" * (len(log.unused) > _SHOWN)
-    unread = [f"{len(log.unused)} columns of {log.name} are not used: {shown}"] if log.unused else []
+    unread = [f"not used of {log.name}: {_listed(log.unused)}"] if log.unused else []
     head: Answer = {"log": log.name, "policy": policy, "columns": dict(log.called)}
     if question is None:
-        own = logs.own(log)
-        facts = {"rows": len(own.reward), "impressions": float(own.impressions.sum())}
-        return head | facts | {"logged": asdict(offpolicy.on_policy(own)), "notes": unread}
+        return head | asdict(offpolicy.on_policy(logs.own(log))) | {"notes": [*log.notes, *unread]}
     found = offpolicy.evaluate(question.log, question.wanted, question.policy)
-    return head | asdict(found) | {"notes": [*question.notes, *unread]}
+    notes = [*question.notes, *unread]
+    if question.policy is not None and found.unseen:
+        never = f"the log never showed {_never_shown(question.log, question.policy, question.choices)}"
+        if found.estimates:
+            never += (
+                ". Inverse propensity and clipped count that as bringing nothing, and are too low by what it would "
+                "bring; the others take it to be like the rest, which is a guess"
+            )
+        else:
+            never += f"; it showed {_listed(sorted(set(log.rows['action'])))}"
+        notes.insert(0, never)
+    return head | asdict(found) | {"notes": notes}
+
+
+def _never_shown(log: Log, policy: Probabilities, choices: pd.DataFrame) -> str:
+    """Actions the policy would take and the log never took, with their share of the policy's probability."""
+    names = choices[[role for role in ("action", *logs.WHERE) if role in choices]].agg(" ".join, axis=1)
+    shares = pd.Series(offpolicy.unseen(log, policy)).groupby(names.to_numpy()).sum()
+    shares = shares[shares > 0].sort_values(ascending=False, kind="stable")
+    told = _listed([f"{name} ({share:.1%})" for name, share in shares.items()])
+    return f"{told}, together {shares.sum():.1%} of the policy's probability" if len(shares) > 1 else told
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN:,} more" * (len(names) > _SHOWN)

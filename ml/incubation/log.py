@@ -6,7 +6,7 @@ told. When this file is wrong, a propensity is taken for a probability of someth
 is off by a factor that looks like success.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from coldframe.errors import BadInputError, ConfigurationError
+from ml.incubation.files import opened, place
 from ml.incubation.offpolicy import Log, Probabilities
 
 ROLES: Mapping[str, tuple[str, ...]] = {
@@ -41,13 +42,16 @@ SUMS = 0.01
 @dataclass(frozen=True)
 class Table:
     """A log or a policy: `name` as errors call it, `rows` with a column a role, what they are `called` in the file,
-    `context` a choice is made within besides position and date, and the columns of the file that nobody reads."""
+    `context` a choice is made within besides position and date, the columns of the file that nobody reads, and `notes`
+    on what is odd but can be."""
 
     name: str
     rows: pd.DataFrame
     called: Mapping[str, str]
     context: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    file: Path | None = None
 
     def column(self, role: str) -> str:
         return f"{self.name}, column {self.called.get(role, role)}"
@@ -55,11 +59,13 @@ class Table:
 
 @dataclass(frozen=True)
 class Question:
-    """A log with the policy asked about it: what `offpolicy.evaluate` takes, and what to say about both."""
+    """A log with the policy asked about it: what `offpolicy.evaluate` takes, and what to say about both. `choices` are
+    the entries of the policy by name, in the order of its probabilities."""
 
     log: Log
     wanted: np.ndarray
     policy: Probabilities | None
+    choices: pd.DataFrame
     notes: tuple[str, ...]
 
 
@@ -78,7 +84,7 @@ def read(
     if unknown := sorted(set(columns) - set(ROLES)):
         raise ConfigurationError(f"A log has no {', '.join(unknown)}. It may have: {', '.join(ROLES)}.")
     with duckdb.connect() as connection:
-        there = _open(connection, source, name)
+        there = opened(connection, source, name)
         called = _called(there, name, columns)
         for wanted in context:
             if wanted not in there:
@@ -91,27 +97,30 @@ def read(
                 )
         roles = {column: role for role, column in called.items()}
         called |= {column: column for column in context if column not in roles}
-        rows = _load(connection, name, called)
+        file = source if isinstance(source, Path) else None
+        rows = _load(connection, Table(name, pd.DataFrame(), called, file=file))
     within = tuple(roles.get(column, column) for column in context)
     used = set(called.values())
-    table = Table(name, rows, called, within, tuple(column for column in there if column not in used))
+    table = Table(name, rows, called, within, tuple(column for column in there if column not in used), file=file)
     _check_log(table)
-    return table
+    return replace(table, notes=tuple(_notes(table)))
 
 
 def has_probabilities(file: Path) -> bool:
     """Whether a file is a policy by its columns, and no log."""
     with duckdb.connect() as connection:
-        return PROBABILITY in _open(connection, file, file.name)
+        return PROBABILITY in opened(connection, file, file.name)
 
 
 def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
-    """Probabilities of actions: a column `probability`, and columns the log has as well that say of what."""
+    """Probabilities of actions: a column `probability`, and columns the log has as well (by its names for them, or well
+    known ones) that say of what."""
     with duckdb.connect() as connection:
-        there = _open(connection, source, name)
+        there = opened(connection, source, name)
         if PROBABILITY not in there:
             raise ConfigurationError(f"{name} has no column {PROBABILITY!r}. It has: {', '.join(there)}.")
-        roles = _called([column for column in there if column != PROBABILITY], name, {})
+        named = {role: column for role, column in log.called.items() if role in ROLES and column in there}
+        roles = _called([column for column in there if column != PROBABILITY], name, named)
         keys = {role: column for role, column in roles.items() if role in log.rows}
         keys |= {column: column for column in there if column in log.rows and column not in keys.values()}
         if strangers := [column for column in there if column != PROBABILITY and column not in keys.values()]:
@@ -124,13 +133,15 @@ def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
                 f"{name} does not say which {', '.join(missing)} it chooses, and {log.name} does. Add the column, or "
                 f"say that a choice is made within it: {' '.join(f'--context {log.called[m]}' for m in missing)}"
             )
-        rows = _load(connection, name, keys | {PROBABILITY: PROBABILITY}, numbers=(PROBABILITY,))
-    table = Table(name, rows, keys | {PROBABILITY: PROBABILITY})
+        file = source if isinstance(source, Path) else None
+        table = Table(name, pd.DataFrame(), keys | {PROBABILITY: PROBABILITY}, file=file)
+        rows = _load(connection, table, numbers=(PROBABILITY,))
+    table = replace(table, rows=rows)
     values = rows[PROBABILITY].to_numpy()
-    _refuse(table, PROBABILITY, np.isnan(values), "are no number", "Each action needs its probability")
-    _refuse(table, PROBABILITY, (values < 0) | (values > 1), "are outside 0 … 1", "Give probabilities, not percent")
+    _refuse(table, PROBABILITY, np.isnan(values), "empty", "Each action needs its probability")
+    _refuse(table, PROBABILITY, (values < 0) | (values > 1), "outside 0 … 1", "Give probabilities, not percent")
     _filled(table, list(keys))
-    _refuse(table, "action", rows.duplicated(list(keys)).to_numpy(), "name an action again", "Give one row an action")
+    _refuse(table, "action", rows.duplicated(list(keys)).to_numpy(), "names an action again", "Give one row an action")
     context = [key for key in keys if key not in _actions(log)]
     sums = rows.groupby(context)[PROBABILITY].sum() if context else pd.Series([rows[PROBABILITY].sum()], ["the whole"])
     wrong = sums[(sums - 1).abs() > SUMS]
@@ -149,7 +160,7 @@ def ask(log: Table, policy: Table | str | None) -> Question:
 
     Raises BadInputError where the policy has nothing to say about some of the log.
     """
-    notes = [note] if (note := _sums(log)) else []
+    notes = [*log.notes, *_sums(log)]
     table: Table | None
     if isinstance(policy, str):
         table = _uniform(log)
@@ -173,7 +184,7 @@ def ask(log: Table, policy: Table | str | None) -> Question:
         "of the policy only the probabilities of what was shown are known, so there is no doubly robust estimate; "
         "--policy FILE with those of every action gives one"
     )
-    return Question(own(log), log.rows["evaluation_propensity"].to_numpy(), None, tuple(notes))
+    return Question(own(log), log.rows["evaluation_propensity"].to_numpy(), None, pd.DataFrame(), tuple(notes))
 
 
 def own(log: Table) -> Log:
@@ -191,14 +202,13 @@ def _joined(log: Table, policy: Table, notes: tuple[str, ...]) -> Question:
     action, other = _codes([log.rows[actions], policy.rows[actions]])
     context, theirs = _codes([log.rows[within], policy.rows[within]])
     unsaid = ~np.isin(context, theirs)
-    _refuse(
-        log, within[0] if within else "action", unsaid, f"are of no context that {policy.name} has", "Add them to it"
-    )
+    _refuse(log, within[0] if within else "action", unsaid, f"of no context that {policy.name} has", "Add it there")
     probability = policy.rows[PROBABILITY].to_numpy()
     entries = pd.Series(probability, pd.MultiIndex.from_arrays([theirs, other]))
     wanted = entries.reindex(pd.MultiIndex.from_arrays([context, action]), fill_value=0.0).to_numpy()
     coded = replace(own(log), action=action, context=context)
-    return Question(coded, wanted, Probabilities(theirs, other, probability), notes)
+    choices = policy.rows[[*actions, *within]]
+    return Question(coded, wanted, Probabilities(theirs, other, probability), choices, notes)
 
 
 def _uniform(log: Table) -> Table:
@@ -226,39 +236,41 @@ def _frequencies(policy: Table, log: Table) -> Table:
     return Table(policy.name, (shown / whole).rename(PROBABILITY).reset_index(), {})
 
 
-def _sums(log: Table) -> str | None:
-    """What to say where propensities of what was shown add up to more than 1."""
+def _sums(log: Table) -> Iterator[str]:
+    """What to say where propensities of what was shown are of more than one choice."""
     within = _within(log)
     found = log.rows.groupby([*within, *_actions(log)])["propensity"].agg(["min", "max"])
+    changing = int((found["max"] - found["min"] >= 1e-9).sum())
     most = found["max"].groupby(within).sum().max() if within else found["max"].sum()
-    if (found["max"] - found["min"] < 1e-9).all() and most > 1 + SUMS:
-        return (
+    if changing and not log.context and log.unused:
+        yield (
+            f"propensities of {changing:,} of {len(found):,} actions of {log.name} change from one row to the next: if "
+            "each choice was made within something the log tells (a segment, a page), name its column: --context NAME"
+        )
+    elif not changing and most > 1 + SUMS:
+        yield (
             f"propensities of {log.name} add up to {most:,.2f}: right only where what could be shown changed from one "
             "choice to the next; where a round shows several things at once, --column position=NAME tells them apart"
         )
-    return None
 
 
-def _open(connection: duckdb.DuckDBPyConnection, source: Path | pd.DataFrame, name: str) -> list[str]:
-    if isinstance(source, pd.DataFrame):
-        connection.register("given", source)
-        reader = "given"
-    else:
-        kinds = {".parquet": "read_parquet($path)", ".csv": "read_csv($path, header = true, all_varchar = true)"}
-        suffix = Path(source.stem).suffix if source.suffix == ".gz" else source.suffix
-        if suffix not in kinds:
-            raise ConfigurationError(f"{name} should end in .csv, .csv.gz or .parquet: that says how it is read.")
-        if not source.is_file():
-            raise ConfigurationError(f"There is no file {source}.")
-        reader = kinds[suffix].replace("$path", "'" + str(source).replace("'", "''") + "'")
-    try:
-        connection.execute(f"create table file as select * from {reader}")
-        names = [str(row[0]) for row in connection.execute("describe file").fetchall()]
-    except duckdb.Error as error:
-        raise BadInputError(f"{name} cannot be read: {str(error).splitlines()[0]}") from error
-    if not connection.execute("select count(*) from file").fetchall()[0][0]:
-        raise BadInputError(f"{name} has no rows. A log has one for each thing that was shown.")
-    return names
+def _notes(log: Table) -> Iterator[str]:
+    """What is odd about a log, and can be."""
+    rows = log.rows
+    below = int((rows["reward"] < 0).sum())
+    if below:
+        yield f"{log.column('reward')}: {below:,} of {len(rows):,} rows are below 0, as refunds are; they count as such"
+    choice = [*_within(log), *_actions(log)]
+    if "impressions" not in log.called and 1 < len(rows) == len(rows[choice].drop_duplicates()):
+        yield (
+            f"{log.name} has no action twice, as if each row were a sum. If it is, say which column tells of how many "
+            "impressions: --column impressions=NAME"
+        )
+    if "round" in rows and "position" not in rows and (again := int(rows.duplicated(["round", *choice]).sum())):
+        yield (
+            f"{log.name}: {again:,} of {len(rows):,} rows repeat the action of another row of their round. Each counts "
+            "as an impression; if they tell of one (a view and its click), make one row of them"
+        )
 
 
 def _called(there: Sequence[str], name: str, columns: Mapping[str, str]) -> dict[str, str]:
@@ -271,9 +283,7 @@ def _called(there: Sequence[str], name: str, columns: Mapping[str, str]) -> dict
                     f"{name} has no column {columns[role]!r} for {role}. It has: {', '.join(there)}."
                 )
             called[role] = columns[role]
-        elif role in there:
-            called[role] = role
-        elif found := [alias for alias in aliases if alias in there and alias not in columns.values()]:
+        elif found := [one for one in (role, *aliases) if one in there and one not in columns.values()]:
             if len(found) > 1:
                 raise ConfigurationError(
                     f"{name}: {', '.join(found)} could each be the {role}. Say which: --column {role}={found[0]}"
@@ -288,23 +298,34 @@ def _called(there: Sequence[str], name: str, columns: Mapping[str, str]) -> dict
 _NUMBERS = ("reward", "propensity", "evaluation_propensity", "impressions")
 
 
-def _load(
-    connection: duckdb.DuckDBPyConnection, name: str, called: Mapping[str, str], numbers: Sequence[str] = _NUMBERS
-) -> pd.DataFrame:
+def _load(connection: duckdb.DuckDBPyConnection, table: Table, numbers: Sequence[str] = _NUMBERS) -> pd.DataFrame:
+    """The rows of the open file, a column a role: numbers as such, dates as YYYY-MM-DD, everything else as text."""
     wanted = []
-    for role, column in called.items():
+    types = {str(column): str(kind) for column, kind, *_ in connection.execute("describe file").fetchall()}
+    for role, column in table.called.items():
         quoted = '"' + column.replace('"', '""') + '"'
         text = f"nullif(trim(cast({quoted} as varchar)), '')"
+        if types[column] in {"DOUBLE", "FLOAT"} and role not in numbers:
+            # pandas turns whole-number identities with gaps into floats: 17 comes as 17.0.
+            text = f"regexp_replace({text}, '\\.0$', '')"
         if role in numbers:
-            [(bad, first)] = connection.execute(
-                f"select count(*), min(cast({quoted} as varchar)) from file "
-                f"where {text} is not null and try_cast({text} as double) is null"
-            ).fetchall()
-            if bad:
-                raise BadInputError(f"{name}, column {column}: {bad:,} values are no numbers, such as {first!r}.")
-            wanted.append(f'try_cast({text} as double) as "{role}"')
+            read, what, advice = f"try_cast({text} as double)", "no number", "Write numbers, with a decimal point"
+        elif role == "date":
+            read, what, advice = f"try_cast(try_cast({text} as timestamp) as date)", "no date", "Write YYYY-MM-DD"
         else:
             wanted.append(f'{text} as "{role}"')
+            continue
+        [(bad, rows, first)] = connection.execute(
+            f"select count(*) filter (wrong), count(*), min(rowid) filter (wrong) from "
+            f"(select rowid, {text} is not null and {read} is null as wrong from file)"
+        ).fetchall()
+        if bad:
+            [(value,)] = connection.execute(f"select {text} from file where rowid = {first}").fetchall()
+            raise BadInputError(
+                f"{table.column(role)}: {what} in {bad:,} of {rows:,} rows; the first is {place(table.file, first)} "
+                f"({value}). {advice}."
+            )
+        wanted.append(f'{read} as "{role}"' if role in numbers else f'cast({read} as varchar) as "{role}"')
     rows = connection.execute(f"select {', '.join(wanted)} from file").df()
     return rows.astype({role: float for role in rows if role in numbers})
 
@@ -314,14 +335,14 @@ def _refuse(table: Table, role: str, bad: np.ndarray, what: str, advice: str) ->
         first = int(np.flatnonzero(bad)[0])
         value = f" ({table.rows[role].iloc[first]})" if role in table.rows else ""
         raise BadInputError(
-            f"{table.column(role)}: {int(bad.sum()):,} of {len(bad):,} rows {what}; the first is row {first + 1}"
-            f"{value}. {advice}."
+            f"{table.column(role)}: {what} in {int(bad.sum()):,} of {len(bad):,} rows; the first is "
+            f"{place(table.file, first)}{value}. {advice}."
         )
 
 
 def _filled(table: Table, roles: Sequence[str]) -> None:
     for role in roles:
-        _refuse(table, role, table.rows[role].isna().to_numpy(), "are empty", "Fill them, or leave such rows out")
+        _refuse(table, role, table.rows[role].isna().to_numpy(), "empty", "Fill them, or leave such rows out")
 
 
 def _check_log(table: Table) -> None:
@@ -330,40 +351,40 @@ def _check_log(table: Table) -> None:
     _filled(table, texts)
     if "impressions" in rows:
         shown = rows["impressions"].to_numpy()
-        _refuse(table, "impressions", ~np.isfinite(shown) | (shown < 0), "are no count", "Give how often it was shown")
+        _refuse(table, "impressions", ~np.isfinite(shown) | (shown < 0), "no count", "Give how often it was shown")
         unseen = (shown == 0) & (rows["reward"].to_numpy() != 0)
-        _refuse(table, "impressions", unseen, "are 0 and have a reward", "What was not shown can earn nothing")
+        _refuse(table, "impressions", unseen, "0, and a reward", "What was not shown can earn nothing")
         if not shown.any():
             raise BadInputError(f"{table.column('impressions')}: all {len(rows):,} rows are 0. Nothing was shown.")
     else:
         rows["impressions"] = 1.0
-    _refuse(table, "reward", ~np.isfinite(rows["reward"].to_numpy()), "are empty or not finite", "Give 0 for none")
+    _refuse(table, "reward", ~np.isfinite(rows["reward"].to_numpy()), "empty or not finite", "Give 0 for none")
     propensity = rows["propensity"].to_numpy()
     _refuse(
         table,
         "propensity",
         np.isnan(propensity),
-        "have no propensity",
+        "empty",
         "Without the probability of what was shown nothing can be said of another policy; log it",
     )
     _refuse(
         table,
         "propensity",
         (propensity <= 0) | (propensity > 1),
-        "are outside (0, 1]",
+        "outside (0, 1]",
         "What was shown had a chance of it; log the probability the choice was drawn with",
     )
     if "evaluation_propensity" in rows:
         wanted = rows["evaluation_propensity"].to_numpy()
         outside = np.isnan(wanted) | (wanted < 0) | (wanted > 1)
-        _refuse(table, "evaluation_propensity", outside, "are empty or outside 0 … 1", "Give the new probability")
+        _refuse(table, "evaluation_propensity", outside, "empty or outside 0 … 1", "Give the new probability")
     keys = [role for role in ("round", "position") if role in rows]
     if len(keys) > 1:
         _refuse(
             table,
             "position",
             rows.duplicated(keys).to_numpy(),
-            "repeat a position of their round",
+            "repeats a position of its round",
             "Show one thing each",
         )
 

@@ -24,6 +24,8 @@ MOST_SHARE = 0.05
 MOST_UNSEEN = 0.05
 MOST_OFF = 0.1
 LEAST_REWARDED = 20
+SUMMED = 10
+"""Rows of more impressions than these on average are sums."""
 FOLDS = 5
 RESAMPLES = 1000
 MOST_BAGS = 2000
@@ -40,9 +42,9 @@ class Log:
     """What was shown and what it brought: arrays [row] of equal length.
 
     `action`, `context` and `round` are codes (0, 1, …); the propensities within a context are of one choice, and rows
-    of one round are no independent evidence. `reward` is the sum over the row's `impressions` (not negative; none: it
-    could have been shown and was not); `propensity` in (0, 1] is the probability with which the row's action was chosen
-    for one of them.
+    of one round are no independent evidence. `reward` is the sum over the row's `impressions` (none: it could have been
+    shown and was not), below 0 where more was refunded than sold; `propensity` in (0, 1] is the probability with which
+    the row's action was chosen for one of them.
     """
 
     action: np.ndarray
@@ -75,15 +77,16 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What is known of a policy. `estimates` is empty where `refused` says why; the best of them is the last.
+    """What is known of a policy. Where `refused` says why nothing is, there is no estimate of any kind.
 
-    `logged` is the value of the policy that ran, `gain` what the new one adds, by the method that knows it best.
+    The best of the `estimates` is the last; `logged` is the value of the policy that ran, `gain` what the new one adds,
+    by the method that knows it best.
     `effective_sample_size` is Kish's, in impressions; `largest_share` (0..1) the share of all weight that one round
     has; `mean_weight` is 1 on average where both sets of probabilities are right; `unseen` (0..1) the share of the
     policy's probability on what the log never showed (None where only that of what was shown is known).
     """
 
-    logged: Estimate
+    logged: Estimate | None
     estimates: tuple[Estimate, ...]
     gain: Estimate | None
     rows: int
@@ -105,29 +108,31 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     `policy` has its probabilities of all actions, without which there is no doubly robust estimate. Never raises for
     thin evidence: that is what `refused` is for.
     """
-    unseen = None if policy is None else _unseen(log, policy)
+    share = None if policy is None else float(unseen(log, policy).sum())
     shown = log.impressions > 0
     log = Log(*(values[shown] for values in vars(log).values()))
     weight = wanted[shown] / log.propensity
+    # Probabilities are rounded where they are stored; a policy that is the one that ran gains exactly 0.
+    weight[np.isclose(weight, 1, rtol=1e-6, atol=0)] = 1.0
     rounds = np.unique(log.round, return_inverse=True)[1]
     per_round = _adder(rounds)
     impressions = per_round(log.impressions)
     total = impressions.sum()
-    logged, own = _ratio(LOGGED, per_round(log.reward), impressions)
     mass = log.impressions * weight
     size = float(mass.sum() ** 2 / (mass @ weight)) if mass.any() else 0.0
     largest = float(per_round(mass).max() / mass.sum()) if mass.any() else 1.0
     rewarded = int((per_round(log.reward * weight) != 0).sum())
     mean_weight = float(mass.sum() / total)
-    evidence = (len(weight), int(total), size, largest, mean_weight, unseen)
+    evidence = (len(weight), int(total), size, largest, mean_weight, share)
     deviation = _ratio("weight", per_round(mass), impressions)[0].standard_error or 0.0
-    if refused := _refusals(evidence, rewarded, deviation):
-        return Evaluation(logged, (), None, *evidence, refused)
+    noise = _noise(log)
+    if refused := _refusals(evidence, rewarded, deviation, noise > 0):
+        return Evaluation(None, (), None, *evidence, refused)
 
+    logged, own = _ratio(LOGGED, per_round(log.reward), impressions)
     ceiling = float(np.sqrt(len(impressions)))
     weighted = per_round(log.reward * weight)
     clipped = per_round(log.reward * np.minimum(weight, ceiling))
-    noise = _noise(log)
     least = noise / np.sqrt(size)
     found = [
         _ratio(IPS, weighted, impressions, least),
@@ -149,56 +154,64 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     gain = min(gains, key=lambda one: one.standard_error or 0.0)
     estimates = [estimate for estimate, _ in found]
     if (log.reward >= 0).all():
-        estimates = [replace(one, low=max(one.low or 0.0, 0.0)) for one in estimates]
+        logged, *estimates = (replace(one, low=max(one.low or 0.0, 0.0)) for one in (logged, *estimates))
     return Evaluation(logged, (*direct, *estimates), gain, *evidence, ())
 
 
-def on_policy(log: Log) -> Estimate:
-    """Reward per impression of the policy that ran."""
-    shown = log.impressions > 0
-    per_round = _adder(np.unique(log.round[shown], return_inverse=True)[1])
-    return _ratio(LOGGED, per_round(log.reward[shown]), per_round(log.impressions[shown]))[0]
+def on_policy(log: Log) -> Evaluation:
+    """What is known of the policy that ran: `logged`, or why not even that can be told."""
+    return replace(evaluate(log, log.propensity), estimates=(), gain=None)
+
+
+def unseen(log: Log, policy: Probabilities) -> np.ndarray:
+    """Share of the policy's probability (0..1) that lies on each entry [entry] which the log never showed; 0 for what
+    it did show. Contexts count as often as they were there."""
+    actions = int(max(log.action.max(), policy.action.max())) + 1
+    seen = np.isin(policy.context * actions + policy.action, log.context * actions + log.action)
+    shown = np.bincount(log.context, log.impressions, policy.context.max() + 1)
+    return np.where(seen, 0.0, shown[policy.context] * policy.probability / shown.sum())
 
 
 def _refusals(
-    evidence: tuple[int, int, float, float, float, float | None], rewarded: int, deviation: float
+    evidence: tuple[int, int, float, float, float, float | None], rewarded: int, deviation: float, differs: bool
 ) -> tuple[str, ...]:
-    rows, _, size, largest, mean_weight, unseen = evidence
+    rows, impressions, size, largest, mean_weight, share = evidence
     reasons = []
-    if unseen is not None and unseen > MOST_UNSEEN:
+    if share is not None and share > MOST_UNSEEN:
         reasons.append(
-            f"{unseen:.1%} of the policy's probability lies on actions the log never showed in that context; "
+            f"{share:.1%} of the policy's probability lies on actions the log never showed in that context; "
             f"at most {MOST_UNSEEN:.0%} may. It takes a log of a policy that shows them"
         )
     if size < LEAST_SAMPLE:
+        it = f"the effective sample size (impressions that the log is worth of this policy) is {size:,.0f}"
         more = f"about {rows * LEAST_SAMPLE / size:,.0f} rows like these" if size else "a log of other actions"
-        reasons.append(
-            f"the log is worth {size:,.0f} impressions of this policy (effective sample size), and {LEAST_SAMPLE} are "
-            f"needed. It takes {more}, or a policy closer to the one that ran"
-        )
+        if size < 0.99 * impressions:
+            more += ", or a policy closer to the one that ran"
+        reasons.append(f"{it}, and {LEAST_SAMPLE} are needed. It takes {more}")
     if largest > MOST_SHARE:
+        more = "more rounds, or a logging policy that shows everything more often"
+        if impressions > SUMMED * rows:
+            more = (
+                f"a row an impression, or a row a day at least: rows are sums of {impressions / rows:,.0f} impressions "
+                "here, and how much one differs from the next is what an interval is made of"
+            )
         reasons.append(
             f"one round has {largest:.1%} of all weight; more than {MOST_SHARE:.0%} makes the value its luck. It takes "
-            "more rounds, or a logging policy that shows everything more often"
+            f"{more}"
         )
     if rewarded < LEAST_REWARDED:
         reasons.append(
-            f"{rewarded:,} rounds brought anything that counts for this policy, and {LEAST_REWARDED} are needed. It "
-            "takes more rounds, or a reward that is less rare"
+            f"{rewarded:,} of the {LEAST_REWARDED} rounds that are needed brought anything this policy would have had. "
+            "It takes more rounds, or a reward that is less rare"
         )
+    elif not differs:
+        reasons.append("every impression brought the same. It takes a reward that tells them apart")
     if not reasons and abs(mean_weight - 1) > max(MOST_OFF, 4 * deviation):
         reasons.append(
             f"weights average {mean_weight:.2f}, where 1 is due: the propensities are not those of this log, or the "
             "policy mostly shows what the log does not have. It takes the propensities the choice was drawn with"
         )
     return tuple(reasons)
-
-
-def _unseen(log: Log, policy: Probabilities) -> float:
-    actions = int(max(log.action.max(), policy.action.max())) + 1
-    seen = np.isin(policy.context * actions + policy.action, log.context * actions + log.action)
-    shown = np.bincount(log.context, log.impressions, policy.context.max() + 1)
-    return float((shown[policy.context] * policy.probability)[~seen].sum() / shown.sum())
 
 
 def _cross_fitted(log: Log, policy: Probabilities, rounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -56,6 +56,11 @@ def test_names_that_are_not_well_known_are_given() -> None:
             r"shop.csv has no column for reward \(known names: reward, click, .*reward=NAME",
         ),
         (FRAME.assign(orders=1), {}, "click, orders could each be the reward"),
+        (
+            FRAME.assign(propensity=1),
+            {},
+            "propensity, propensity_score could each be the propensity.* --column propens",
+        ),
         (FRAME, {"reward": "likes"}, "shop.csv has no column 'likes' for reward"),
         (FRAME, {"price": "click"}, "A log has no price"),
         (FRAME, {"date": "click", "reward": "click"}, "the column click cannot be two things"),
@@ -72,50 +77,91 @@ def test_a_column_nobody_understands_is_asked_for(frame: pd.DataFrame, columns: 
         (
             "propensity_score",
             0.0,
-            r"column propensity_score: 1 of 6 rows are outside \(0, 1\]; the first is row 4 \(0.0\)",
+            r"column propensity_score: outside \(0, 1\] in 1 of 6 rows; the first is row 4 \(0.0\)",
         ),
-        ("propensity_score", 1.5, r"1 of 6 rows are outside \(0, 1\]"),
-        ("propensity_score", -0.1, r"1 of 6 rows are outside \(0, 1\]"),
-        ("propensity_score", None, "1 of 6 rows have no propensity; the first is row 4"),
-        ("propensity_score", "often", "column propensity_score: 1 values are no numbers, such as 'often'"),
-        ("click", None, "column click: 1 of 6 rows are empty or not finite"),
-        ("click", np.inf, "column click: 1 of 6 rows are empty or not finite"),
-        ("item_id", None, "column item_id: 1 of 6 rows are empty"),
-        ("position", None, "column position: 1 of 6 rows are empty"),
-        ("impressions", -1, "column impressions: 1 of 6 rows are no count"),
-        ("evaluation_propensity", 1.2, "1 of 6 rows are empty or outside 0 … 1"),
+        ("propensity_score", 1.5, r"outside \(0, 1\] in 1 of 6 rows"),
+        ("propensity_score", -0.1, r"outside \(0, 1\] in 1 of 6 rows"),
+        ("propensity_score", None, "empty in 1 of 6 rows; the first is row 4"),
+        (
+            "propensity_score",
+            "often",
+            r"column propensity_score: no number in 1 of 6 rows; the first is row 4 \(often\)",
+        ),
+        ("click", None, "column click: empty or not finite in 1 of 6 rows"),
+        ("click", np.inf, "column click: empty or not finite in 1 of 6 rows"),
+        ("item_id", None, "column item_id: empty in 1 of 6 rows"),
+        ("position", None, "column position: empty in 1 of 6 rows"),
+        ("impressions", -1, "column impressions: no count in 1 of 6 rows"),
+        ("evaluation_propensity", 1.2, "empty or outside 0 … 1 in 1 of 6 rows"),
+        (
+            "date",
+            "01.05.2024",
+            r"column date: no date in 1 of 6 rows; the first is row 4 \(01.05.2024\). Write YYYY-MM",
+        ),
     ],
 )
 def test_values_that_cannot_be_are_counted(column: str, value: Any, message: str) -> None:
-    frame = changed(impressions=1, evaluation_propensity=0.5).astype({column: object})
+    frame = changed(impressions=1, evaluation_propensity=0.5, date="2024-05-01").astype({column: object})
     frame.loc[3, column] = value
     with pytest.raises(BadInputError, match=message):
         read(frame, "shop.csv")
 
 
 def test_what_was_not_shown_can_earn_nothing() -> None:
-    with pytest.raises(BadInputError, match="2 of 6 rows are 0 and have a reward"):
+    with pytest.raises(BadInputError, match="0, and a reward in 2 of 6 rows"):
         read(changed(impressions=0), "shop.csv")
     with pytest.raises(BadInputError, match=r"all 6 rows are 0\. Nothing was shown"):
         read(changed(impressions=0, click=0), "shop.csv")
 
 
 def test_a_position_shows_one_thing() -> None:
-    with pytest.raises(BadInputError, match="4 of 6 rows repeat a position of their round"):
+    with pytest.raises(BadInputError, match="repeats a position of its round in 4 of 6 rows"):
         read(changed(round=1), "shop.csv")
 
 
-def test_files_that_are_no_logs_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="There is no file"):
-        read(tmp_path / "none.csv", "none.csv")
-    with pytest.raises(ConfigurationError, match=r"should end in \.csv"):
-        read(tmp_path / "log.xlsx", "log.xlsx")
-    (tmp_path / "empty.csv").write_text("action,reward,propensity\n")
-    with pytest.raises(BadInputError, match=r"empty\.csv has no rows"):
-        read(tmp_path / "empty.csv", "empty.csv")
-    (tmp_path / "cut.parquet").write_bytes(b"PAR1 and no more")
-    with pytest.raises(BadInputError, match=r"cut\.parquet cannot be read"):
-        read(tmp_path / "cut.parquet", "cut.parquet")
+def test_what_cannot_be_is_told_with_the_line_of_the_file(tmp_path: Path) -> None:
+    changed(propensity_score=[0.8, 0.2, 0.8, 1.6, 0.6, 0.4]).to_csv(tmp_path / "shop.csv", index=False)
+    with pytest.raises(BadInputError, match=r"the first is line 5 \(1.6\)"):
+        read(tmp_path / "shop.csv", "shop.csv")
+    TABLE.assign(probability=["0.5", "half", "0.1", "0.9"]).to_csv(tmp_path / "policy.csv", index=False)
+    with pytest.raises(BadInputError, match=r"no number in 1 of 4 rows; the first is line 3 \(half\)"):
+        read_policy(tmp_path / "policy.csv", "policy.csv", read(FRAME, "log"))
+
+
+def test_money_that_was_given_back_counts_and_is_told() -> None:
+    log = read(changed(click=[5, -3, 0, 0, 2, -1]), "shop.csv")
+    assert own(log).reward.sum() == 3
+    assert "shop.csv, column click: 2 of 6 rows are below 0, as refunds are" in log.notes[0]
+
+
+def test_rows_that_may_be_sums_are_told() -> None:
+    once = FRAME.head(2).assign(shown=500)
+    assert "--column impressions=NAME" in read(once, "shop.csv").notes[0]
+    assert not read(once, "shop.csv", {"impressions": "shown"}).notes
+
+
+def test_two_rows_that_may_be_of_one_impression_are_told() -> None:
+    log = read(changed(request_id=[1, 1, 1, 2, 2, 2]).drop(columns="position"), "shop.csv")
+    assert "2 of 6 rows repeat the action of another row of their round" in log.notes[0]
+
+
+def test_days_are_days_however_they_are_written() -> None:
+    log = read(changed(date=["2024-05-01", "2024-05-01 10:00:00", "2024-05-01T23:59:59.5"] * 2), "log")
+    assert set(log.rows["date"]) == {"2024-05-01"}
+    table = pd.DataFrame({"date": pd.Timestamp("2024-05-01"), "item_id": [1, 2], "probability": [0.3, 0.7]})
+    assert ask(log, read_policy(table, "policy", log)).wanted.tolist() == [0.3, 0.7, 0.3, 0.7, 0.7, 0.3]
+
+
+def test_identities_that_pandas_made_floats_are_the_same() -> None:
+    log = read(changed(item_id=FRAME["item_id"].astype(float)), "log")
+    assert ask(log, read_policy(TABLE, "policy", log)).wanted.tolist() == [0.5, 0.5, 0.5, 0.9, 0.9, 0.1]
+
+
+def test_a_policy_may_call_its_columns_as_the_log_does() -> None:
+    names = {"item_id": "sku", "position": "spot"}
+    log = read(FRAME.rename(columns=names), "log", {"action": "sku", "position": "spot"})
+    found = ask(log, read_policy(TABLE.rename(columns=names), "policy", log))
+    assert found.wanted.tolist() == [0.5, 0.5, 0.5, 0.9, 0.9, 0.1]
 
 
 def test_a_policy_is_joined_by_action_and_context() -> None:
@@ -135,9 +181,9 @@ def test_a_policy_without_a_context_holds_in_each() -> None:
     ("table", "error", "message"),
     [
         (TABLE.assign(probability=0.4), BadInputError, "do not add up to 1 in 2 of 2 contexts in position; .* 0.8000"),
-        (TABLE.assign(probability=[1.5, -0.5, 0.5, 0.5]), BadInputError, "2 of 4 rows are outside 0 … 1"),
-        (TABLE.assign(probability=[np.nan, 1, 0.5, 0.5]), BadInputError, "1 of 4 rows are no number"),
-        (TABLE.assign(position=1, probability=0.25), BadInputError, "2 of 4 rows name an action again"),
+        (TABLE.assign(probability=[1.5, -0.5, 0.5, 0.5]), BadInputError, "outside 0 … 1 in 2 of 4 rows"),
+        (TABLE.assign(probability=[np.nan, 1, 0.5, 0.5]), BadInputError, "empty in 1 of 4 rows"),
+        (TABLE.assign(position=1, probability=0.25), BadInputError, "names an action again in 2 of 4 rows"),
         (TABLE.drop(columns="probability"), ConfigurationError, "has no column 'probability'"),
         (TABLE.drop(columns="item_id"), ConfigurationError, "does not say which action it chooses"),
         (TABLE.assign(weekday=1), ConfigurationError, "policy.csv has weekday, and log does not"),
@@ -150,7 +196,7 @@ def test_a_policy_that_is_none_is_refused(table: pd.DataFrame, error: type[Excep
 
 def test_a_policy_that_says_nothing_of_some_of_the_log_is_refused() -> None:
     log = read(FRAME, "log")
-    with pytest.raises(BadInputError, match=r"column position: 3 of 6 rows are of no context that policy\.csv has"):
+    with pytest.raises(BadInputError, match=r"position: of no context that policy\.csv has in 3 of 6"):
         ask(log, read_policy(TABLE.head(2), "policy.csv", log))
 
 
@@ -192,6 +238,13 @@ def test_where_a_thing_is_shown_is_chosen_too_unless_it_is_a_context() -> None:
 def test_propensities_that_add_up_to_more_than_1_are_told() -> None:
     question = ask(read(changed(propensity_score=0.9), "log"), UNIFORM)
     assert "add up to 1.80" in question.notes[0] and "--column position=NAME" in question.notes[0]
+
+
+def test_propensities_of_one_action_that_differ_ask_for_their_context() -> None:
+    frame = changed(propensity_score=[0.8, 0.2, 0.5, 0.9, 0.9, 0.1], user_feature=["a", "a", "b", "a", "a", "a"])
+    [note] = ask(read(frame, "log"), UNIFORM).notes
+    assert "propensities of 1 of 4 actions of log change" in note and "--context NAME" in note
+    assert not ask(read(frame, "log", context=("user_feature",)), UNIFORM).notes
 
 
 def test_the_open_bandit_format_is_read_and_answered() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.incubation.offpolicy import CLIPPED, DIRECT, IPS, ROBUST, SNIPS, Log, Probabilities, evaluate, on_policy
+from ml.incubation.offpolicy import CLIPPED, DIRECT, IPS, ROBUST, SNIPS, Log, Probabilities, evaluate, on_policy, unseen
 
 RATES = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 RAN = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
@@ -52,12 +52,11 @@ def test_the_gain_over_the_policy_that_ran_is_known_better_than_the_value() -> N
     # A policy that differs in one action only shares its luck with the one that ran.
     near = RAN + np.array([-0.02, 0.02, 0, 0, 0])
     found = evaluate(log, near[log.action], Probabilities(np.zeros(5, int), np.arange(5), near))
-    assert found.gain is not None and found.gain.value == pytest.approx(
-        found.best.value - found.logged.value, abs=0.002
-    )
+    assert found.gain is not None and found.logged is not None
+    assert found.gain.value == pytest.approx(found.best.value - found.logged.value, abs=0.002)
     assert found.gain.standard_error is not None and found.best.standard_error is not None
     assert found.gain.standard_error < found.best.standard_error / 5
-    assert on_policy(log) == found.logged
+    assert found.logged is not None and on_policy(log).logged == found.logged
 
 
 def test_no_interval_is_narrower_than_the_luck_of_what_the_log_is_worth() -> None:
@@ -117,9 +116,53 @@ def test_without_the_probabilities_of_all_actions_the_best_estimate_is_self_norm
 def test_a_thin_log_is_refused_with_what_it_would_take() -> None:
     log = drawn(300)
     found = evaluate(log, wanted(log), TABLE)
-    assert (found.estimates, found.gain) == ((), None)
+    # Not even that of the policy that ran: a figure beside a refusal is taken for one.
+    assert (found.logged, found.estimates, found.gain) == (None, (), None)
     assert "effective sample size" in found.refused[0] and "rows like these" in found.refused[0]
-    assert found.logged.value == log.reward.mean()
+
+
+def test_the_policy_that_ran_is_held_to_the_same_demands() -> None:
+    log = drawn(2000)
+    known = on_policy(log)
+    assert known.logged is not None and known.logged.value == pytest.approx(log.reward.mean())
+    assert (known.estimates, known.gain, known.refused) == ((), None, ())
+    few = on_policy(Log(*(values[:30] for values in vars(log).values())))
+    assert few.logged is None and few.refused[0].endswith(
+        "is 30, and 200 are needed. It takes about 200 rows like these"
+    )
+
+
+def test_the_policy_that_ran_gains_exactly_nothing_on_itself() -> None:
+    log = drawn(2000)
+    # As stored: rounded to some digits.
+    found = evaluate(log, np.round(RAN, 9)[log.action] * (1 + 1e-8), Probabilities(np.zeros(5, int), np.arange(5), RAN))
+    assert found.gain is not None
+    assert (found.gain.value, found.gain.low, found.gain.high) == (0, 0, 0)
+
+
+def test_no_interval_of_rewards_reaches_below_0_where_none_is() -> None:
+    log = drawn(2000)
+    # One great sum among ordinary ones.
+    rare = replace(log, reward=log.reward * np.where(log.round < 5, 1000.0, 1.0))
+    found = evaluate(rare, wanted(rare), TABLE)
+    assert found.logged is not None
+    assert all(one.low is None or one.low >= 0 for one in (found.logged, *found.estimates))
+    lost = evaluate(replace(log, reward=-log.reward), wanted(log), TABLE)
+    assert lost.logged is not None and (lost.logged.low or 0) < lost.logged.value < 0
+
+
+def test_where_every_impression_brought_the_same_there_is_nothing_to_tell() -> None:
+    log = drawn(2000)
+    found = evaluate(replace(log, reward=np.ones(2000)), wanted(log), TABLE)
+    assert found.refused == ("every impression brought the same. It takes a reward that tells them apart",)
+
+
+def test_one_row_an_action_is_refused_because_sums_do_not_show_how_much_they_differ() -> None:
+    log = drawn(4000)
+    counts = np.bincount(log.action)
+    summed = Log(np.arange(5), np.zeros(5, int), np.arange(5), np.bincount(log.action, log.reward), counts, RAN)
+    refused = evaluate(summed, WANTED, TABLE).refused
+    assert "It takes a row an impression, or a row a day at least: rows are sums of 800 impressions here" in refused[0]
 
 
 def test_one_round_that_decides_everything_is_refused() -> None:
@@ -133,6 +176,8 @@ def test_a_policy_of_actions_the_log_never_showed_is_refused_with_their_share() 
     shifted = np.r_[WANTED * 0.7, 0.3]
     found = evaluate(log, shifted[log.action], Probabilities(np.zeros(6, int), np.arange(6), shifted))
     assert found.unseen == pytest.approx(0.3)
+    entries = unseen(log, Probabilities(np.zeros(6, int), np.arange(6), shifted))
+    assert entries == pytest.approx([0, 0, 0, 0, 0, 0.3])
     assert found.refused[0].startswith("30.0% of the policy's probability lies on actions the log never showed")
 
 
@@ -145,7 +190,7 @@ def test_propensities_of_another_log_are_refused() -> None:
 def test_rewards_too_rare_to_bound_are_refused() -> None:
     log = drawn(2000)
     found = evaluate(replace(log, reward=np.where(log.round < 50, log.reward, 0)), wanted(log), TABLE)
-    assert "rounds brought anything" in found.refused[0]
+    assert "of the 20 rounds that are needed brought anything" in found.refused[0]
 
 
 def test_a_log_that_showed_none_of_it_is_refused() -> None:
