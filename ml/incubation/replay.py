@@ -7,17 +7,18 @@ is wrong, a policy is judged by mornings that never were.
 """
 
 from collections.abc import Iterable
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pandas as pd
 
-from coldframe.errors import NotAvailableError
-from coldframe.ledger import Ledger, PlanLine
+from coldframe.errors import ConfigurationError, NotAvailableError
+from coldframe.ledger import Ledger, Plan, PlanLine
 from coldframe.paths import Workspace
 from coldframe.snapshots import Snapshot
 from ml.incubation import log as logs
 from ml.incubation.exposure import Surfaces
-from ml.incubation.plan import plan, seed
+from ml.incubation.plan import NEEDED, plan, seed
 from ml.incubation.policy import Policy
 from ml.registry import Registry
 
@@ -25,6 +26,8 @@ MART = "fct_exposure_line"
 REWARDS = ("orders", "clicks", "carts", "gmv")
 DAYS = 28
 """How far back a log tells of today: older impressions were of another season and of other products."""
+SHORT = 0.1
+"""Share of impressions not delivered from which on that is told."""
 
 
 def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
@@ -65,24 +68,38 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
             "propensity": rows["propensity"],
         }
     )
-    return logs.read(frame, f"published plans up to {as_of} ({share:.0%} delivered)", {"reward": reward})
+    log = logs.read(frame, f"published plans up to {as_of}", {"reward": reward})
+    if share > 1 - SHORT:
+        return log
+    note = (
+        f"only {share:.0%} of the impressions that plans gave were delivered. Whatever left out the others chose as "
+        "well, by no known propensity: the values hold as far as it did not look at the product"
+    )
+    return replace(log, notes=(*log.notes, note))
 
 
 def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
     """Probabilities [day, product, place] with which `policy` would have shown what could be shown.
 
-    Raises NotAvailableError where the scores of a plan are not there any more.
+    Raises NotAvailableError where the scores of a plan are not there any more, or it was made before plans told what a
+    replay needs; ConfigurationError where the policy guarantees more than there was.
     """
     ledger, registry = Ledger.open(), Registry(place)
     by_day = {plan.valid_from: plan for plan in ledger.ever_published(place.source, "incubation")}
     parts = []
     for day in sorted(set(log.rows["date"])):
-        ran = by_day[date.fromisoformat(day)]
+        ran = by_day.get(date.fromisoformat(day))
+        if ran is None:
+            raise NotAvailableError(f"The plan of {day} is not in the ledger, so nobody knows what it was made from.")
         lines = ledger.lines(ran.plan_id)
         scores = registry.load("growth", ran.release_ids["growth"]).table("scores")
+        _refuse_older(ran, lines, scores)
         before = {line.product_id: stage for line in lines if (stage := line.details["previous_stage"])}
         budget = int(ran.parameters["exposure_budget"])
-        again = plan(scores, before, surfaces_of(lines), budget, policy, seed(ran.source, ran.as_of))
+        try:
+            again = plan(scores, before, surfaces_of(lines), budget, policy, seed(ran.source, ran.as_of))
+        except ConfigurationError as error:
+            raise ConfigurationError(f"The policy cannot be replayed on {day}: {error}") from error
         parts += [
             (day, line.product_id, channel, region, chance)
             for line in again.lines
@@ -92,6 +109,17 @@ def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
         ]
     frame = pd.DataFrame(parts, columns=["date", "action", "channel", "region", logs.PROBABILITY])
     return logs.read_policy(frame, "the policy", log)
+
+
+def _refuse_older(ran: Plan, lines: Iterable[PlanLine], scores: pd.DataFrame) -> None:
+    lacks = [name for name in ("previous_stage", "propensity_by") if any(name not in line.details for line in lines)]
+    lacks += [name for name in NEEDED if name not in scores]
+    if lacks:
+        raise NotAvailableError(
+            f"The plan {ran.plan_id} for {ran.valid_from} was made by an older Coldframe, which did not write down "
+            f"{', '.join(lacks)}, so its morning cannot be replayed. A log tells of {DAYS} days: from "
+            f"{ran.valid_from + timedelta(days=DAYS)} on it is without it."
+        )
 
 
 def surfaces_of(lines: Iterable[PlanLine]) -> Surfaces:

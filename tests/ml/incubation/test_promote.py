@@ -1,5 +1,6 @@
 """Mornings of published plans replayed under another policy, which takes over where the log is sure of its gain."""
 
+import dataclasses
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from coldframe import snapshots
 from coldframe.errors import ConfigurationError, NotAvailableError
-from coldframe.ledger import Ledger, PlanDraft
+from coldframe.ledger import Ledger, PlanDraft, PlanLine
 from coldframe.paths import Workspace
 from coldframe.run import Request
 from ml.growth.scores import COLUMNS
@@ -21,7 +22,7 @@ from ml.incubation.plan import plan
 from ml.incubation.policy import Policy
 from ml.incubation.promote import challenge_policy, decide_policy, policy, policy_in_force
 from ml.incubation.replay import own_log, replayed, surfaces_of
-from ml.registry import Registry
+from ml.registry import Registry, Release
 from tests.ml.incubation.scores import by_exposure, frame
 from tests.ml.snapshots import write_snapshot
 
@@ -144,7 +145,50 @@ def test_where_less_was_delivered_every_row_counts_for_that_share(tmp_path: Path
     # 10 of 50, 30 of 30 and none of 20 were delivered: 40 %.
     assert log.rows["impressions"].to_numpy() == pytest.approx([20, 12, 0])
     assert log.rows["reward"].to_numpy() == pytest.approx([2, 0.6, 0])
-    assert "40% delivered" in log.name
+    assert "only 40% of the impressions that plans gave were delivered" in log.notes[0]
+
+
+def test_what_was_delivered_in_full_needs_no_word(place: Workspace) -> None:
+    assert not own_log(snapshots.current(place), LAST, "orders").notes
+
+
+def test_a_plan_of_an_older_version_is_told_not_to_be_replayed(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = own_log(snapshots.current(place), LAST, "orders")
+    lines = Ledger.lines
+
+    def older(ledger: Ledger, plan_id: str) -> tuple[PlanLine, ...]:
+        kept = [{n: v for n, v in line.details.items() if n != "propensity_by"} for line in lines(ledger, plan_id)]
+        return tuple(dataclasses.replace(a, details=b) for a, b in zip(lines(ledger, plan_id), kept, strict=True))
+
+    monkeypatch.setattr(Ledger, "lines", older)
+    with pytest.raises(NotAvailableError, match=r"for 2024-05-06 .* not write down propensity_by.* from 2024-06-03 on"):
+        replayed(place, log, EVEN)
+
+
+def test_scores_of_an_older_version_are_told_not_to_be_replayed(
+    place: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = own_log(snapshots.current(place), LAST, "orders")
+    table = Release.table
+    monkeypatch.setattr(Release, "table", lambda release, name: table(release, name).drop(columns="bestseller_gmv"))
+    with pytest.raises(NotAvailableError, match="older Coldframe, which did not write down bestseller_gmv"):
+        replayed(place, log, EVEN)
+
+
+def test_a_plan_the_ledger_lost_is_told(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = own_log(snapshots.current(place), LAST, "orders")
+    monkeypatch.setattr(Ledger, "ever_published", lambda *_: ())
+    with pytest.raises(NotAvailableError, match="The plan of 2024-05-06 is not in the ledger"):
+        replayed(place, log, EVEN)
+
+
+def test_a_policy_that_guarantees_more_than_there_was_is_told_with_the_day(place: Workspace) -> None:
+    log = own_log(snapshots.current(place), LAST, "orders")
+    greedy = Policy(guarantees={"*": 10**6}, least_impressions=1000)
+    with pytest.raises(ConfigurationError, match="cannot be replayed on 2024-05-06: The exposure budget is 6,000"):
+        replayed(place, log, greedy)
 
 
 def test_a_refused_value_or_a_veto_keeps_the_policy_in_force() -> None:
