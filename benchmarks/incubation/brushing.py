@@ -48,6 +48,8 @@ class Shop:
         self.accounts = np.where(self.brushed, rng.integers(1, MOST_ACCOUNTS + 1, LAUNCHES), 0)
         self.fakes = np.where(self.brushed, rng.integers(8, 40, LAUNCHES), 0)
         self.sends_back = self.brushed & (rng.random(LAUNCHES) < 0.5)
+        sells = pd.Series(18 * (self.pace * self.rate + self.fakes))
+        self.bestseller = sells.groupby(self.category).transform("quantile", 1 - TOP).to_numpy()
         self.shown, self.orders, self.faked = (np.zeros(LAUNCHES, dtype=np.int64) for _ in range(3))
         self.previous = np.full(LAUNCHES, None, dtype=object)
         self.week = 0
@@ -85,8 +87,7 @@ class Shop:
                 "gmv_so_far": every.astype(float),
                 "gmv_per_unit": 1.0,
                 "relisted_of": None,
-                # What a product with the line's rate sells in 18 weeks of ordinary exposure.
-                "bestseller_gmv": 18 * SHOWN_A_WEEK * 0.038,
+                "bestseller_gmv": self.bestseller,
                 "previous": self.previous,
             }
         )

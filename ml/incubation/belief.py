@@ -23,6 +23,10 @@ LEAST_LAUNCHES = 20
 """A category with fewer launches is measured by the whole shop's line: a tenth of so few says nothing."""
 USUAL_ORDERS = 20.0
 """Orders of the shop's usual size that a launch's own units per order are shrunk to: one order of hundreds is luck."""
+SPAN = 18 * 7
+"""Days of `bestseller_gmv`."""
+LEAST_DAYS = 7
+"""Age from which on a launch tells how often launches are shown."""
 _HALVINGS, _WIDEST = 14, np.log(1e5)
 """The line is found to a thousandth, not below a ten thousandth of the mean."""
 _BETWEEN_BOUNDS = 2.563
@@ -34,8 +38,8 @@ class Rates:
     """Orders per impression of launches, each Beta(a, b) [launch], and `gmv_per_order` [launch]; rows without exposure
     are nan.
 
-    `line` and `typical` are the GMV per impression from which on a launch is in the top tenth of its category, and the
-    mean there, both in orders of this very launch: a dear product needs fewer of them.
+    `line` and `typical` are the GMV per impression from which on a launch is a bestseller to be of its category, and
+    the mean there, both in orders of this very launch: a dear product needs fewer of them.
     """
 
     a: Floats
@@ -81,10 +85,14 @@ class Rates:
 def rates(launches: pd.DataFrame) -> Rates:
     """Rates of launches in the columns of the growth release's `scores`.
 
-    The line of a category is where, by all that is believed of its launches together, a tenth of them are above. Those
-    of a small category are compared with all of the shop by how near an order comes to what a bestseller sells.
+    The line of a category is where, by all that is believed of its launches together, a tenth of them are above; or
+    what a bestseller sells over the impressions that a launch usually gets in as long, if that is less: what sells like
+    one without being shown more than others is one. Launches of a small category are compared with all of the shop, by
+    how near an order comes to what a bestseller sells.
     """
     measured = with_exposure(launches)
+    if not measured.any():
+        return Rates(*np.full((5, len(launches)), np.nan))
     strength = launches["rate_strength"].to_numpy(dtype=float)
     expected = launches["rate_mean"].to_numpy(dtype=float)
     orders, units, shown = (
@@ -102,6 +110,11 @@ def rates(launches: pd.DataFrame) -> Rates:
     group = category.where(category.groupby(category).transform("size") >= LEAST_LAUNCHES).factorize()[0]
     line, typical = np.full(len(launches), np.nan), np.full(len(launches), np.nan)
     line[measured], typical[measured] = _lines(a[measured], b[measured], worth[measured], group[measured])
+    days = launches["age_days"].to_numpy(dtype=float)
+    a_day = pd.Series(np.where(measured & (days >= LEAST_DAYS), shown / np.maximum(days, 1), np.nan))
+    usually = a_day.groupby(group).transform("median").where(group >= 0, a_day.median()).to_numpy(dtype=float)
+    with np.errstate(divide="ignore"):
+        line = np.fmin(line, 1 / (usually * SPAN))
     return Rates(a, b, gmv_per_order, line / worth, typical / worth)
 
 
@@ -139,7 +152,8 @@ def _exceeds(rate: Floats, a: Floats, b: Floats) -> Floats:
 
 
 def bestseller(launches: pd.DataFrame) -> Floats:
-    """What a bestseller of its category sells in GMV [launch]; the shop's median where the category is too small."""
+    """What a bestseller of its category sells in GMV within SPAN days [launch]; in too small a category, the shop's
+    median."""
     line = launches["bestseller_gmv"].astype(float)
     usual = line.median() if line.notna().any() else 1.0
     return np.asarray(line.fillna(usual).clip(lower=1e-9), dtype=np.float64)

@@ -47,8 +47,8 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     3. Too little evidence leaves a launch undecided, a seed: fewer than `least_impressions` where they are known, else
        fewer than `least_buyers`; or fewer than `least_weeks`. That is never counted against it.
     4. It graduates when it sold like a bestseller, or when the lower bound of its chance reaches `graduate_at` (one
-       step at a time: not from seed). Where impressions are known, its GMV per impression must be one of its category's
-       top tenth with chance `pull_at` besides: what sold because it was shown has proved nothing.
+       step at a time: not from seed). Where impressions are known, its GMV per impression must be a bestseller's (see
+       `rates`) with chance `pull_at` besides: what sold because it was shown has proved nothing.
     5. It is let go, after `retire_impressions` (where they are not known, `retire_weeks`), when even the upper bound of
        its chance is below `retire_below`; or, where impressions are known, when another `look` at it costs more than it
        is worth (see `Rates.worth_of_looking`). Never while its GMV per impression is expected to be above the line.
@@ -159,15 +159,15 @@ class _Facts:
 
     def is_no_use(self, i: int) -> str:
         return (
-            f"after {self.shown[i]:,.0f} impressions {self._brings(i)} is below the top tenth's "
+            f"after {self.shown[i]:,.0f} impressions {self._brings(i)} is below a bestseller's "
             f"({self._brought(self.rates.line[i], i)}), and another {self.policy.look:,} would cost more than "
             "what they may still change is worth"
         )
 
     def was_pushed(self, i: int) -> str:
         return (
-            f"it sold {self.gmv[i]:,.0f} because it was shown {self.shown[i]:,.0f} times: {self._brings(i)} is among "
-            f"its category's top tenth ({self._brought(self.rates.line[i], i)}) with chance {self.pull[i]:.0%} only"
+            f"it sold {self.gmv[i]:,.0f}, but was shown {self.shown[i]:,.0f} times for it: {self._brings(i)} is a "
+            f"bestseller's ({self._brought(self.rates.line[i], i)}) with chance {self.pull[i]:.0%} only"
         )
 
     def is_not_yet(self, i: int) -> str:
@@ -192,7 +192,7 @@ class _Facts:
     def _rate(self, i: int) -> str:
         if not self.measured[i]:
             return ""
-        return f"; {self._brings(i)} is among its category's top tenth with chance {self.pull[i]:.0%}"
+        return f"; {self._brings(i)} is a bestseller's with chance {self.pull[i]:.0%}"
 
     def _brings(self, i: int) -> str:
         orders = f"{1000 * self.rate[i]:,.1f} orders"

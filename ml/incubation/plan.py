@@ -136,8 +136,8 @@ def _lines(
     columns = {
         "rate": believed.mean,
         "gmv_per_order": believed.gmv_per_order,
-        "top_tenth_rate": believed.line,
-        "chance_of_top_tenth_rate": believed.pull,
+        "bestseller_rate": believed.line,
+        "chance_of_bestseller_rate": believed.pull,
         "worth_of_looking": staged.worth,
     }
     measured = pd.DataFrame({name: np.round(values, 6) for name, values in columns.items()}).to_dict("records")

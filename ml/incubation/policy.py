@@ -33,9 +33,7 @@ class Policy(BaseModel):
     objective: Objective = Field("find", description="find: learn who the winners are; earn: GMV of the impressions.")
 
     graduate_at: Share = Field(0.5, description="Least lower bound of the chance with which a launch graduates.")
-    pull_at: Share = Field(
-        0.8, description="Least chance that its GMV per impression is of the top tenth, where known."
-    )
+    pull_at: Share = Field(0.8, description="Least chance that its GMV per impression is a bestseller's, where known.")
     retire_below: Share = Field(0.02, description="A launch is let go when even its upper bound is below this.")
     revive_at: Share = Field(0.04, description="Upper bound with which a retired launch comes back.")
     least_impressions: Count = Field(200, description="Before so many nothing is decided, where they are known.")

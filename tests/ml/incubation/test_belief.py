@@ -22,6 +22,7 @@ def believed(count: int = 300, **named: Any) -> pd.DataFrame:
         impressions_so_far=shown,
         orders_so_far=RNG.binomial(shown, 0.02),
         gmv_per_unit=RNG.lognormal(2, 1.5, count),
+        bestseller_gmv=1e6,
         **named,
     ).assign(units_so_far=lambda of: of["orders_so_far"])
 
@@ -30,6 +31,13 @@ def test_a_tenth_of_a_category_is_expected_above_its_line() -> None:
     launches = believed()
     above = pd.Series(rates(launches).pull).groupby(launches["category"]).mean()
     assert above.to_numpy() == pytest.approx(0.1, abs=0.005)
+
+
+def test_nobody_needs_more_than_what_a_bestseller_sells_in_the_impressions_a_launch_usually_gets() -> None:
+    launches = believed().assign(bestseller_gmv=1.0, impressions_so_far=[50_000] + [1_000] * 299, age_days=20)
+    found = rates(launches)
+    usually = 1_000 / 20 * 18 * 7
+    assert found.line * found.gmv_per_order == pytest.approx(1.0 / usually)
 
 
 def test_the_line_is_one_amount_of_gmv_for_all_of_a_category() -> None:

@@ -76,16 +76,16 @@ def test_what_sold_because_it_was_pushed_does_not_graduate() -> None:
     found = staged(*field(), pushed | {"probability": 0.7, "probability_high": 0.8}, earned | {"product_id": "earned"})
     assert list(found.stage[-2:]) == ["incubate", "graduate"]
     assert found.reason[-2].startswith(
-        "it sold 400 because it was shown 20,000 times: its GMV of 20.00 per 1,000 impressions (20.0 orders) is among"
+        "it sold 400, but was shown 20,000 times for it: its GMV of 20.00 per 1,000 impressions (20.0 orders) is a best"
     )
-    assert "is among its category's top tenth with chance 100%" in found.reason[-1]
+    assert "is a bestseller's with chance 100%" in found.reason[-1]
 
 
 def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -> None:
     poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
     found = staged(*field(), poor)
     assert found.stage[-1] == "retire"
-    assert "its GMV of 10.20 per 1,000 impressions (10.2 orders) is below the top tenth's (" in found.reason[-1]
+    assert "its GMV of 10.20 per 1,000 impressions (10.2 orders) is below a bestseller's (" in found.reason[-1]
     assert "another 1,000 would cost more than what they may still change is worth" in found.reason[-1]
     assert found.worth[-1] < 1
 
@@ -103,6 +103,12 @@ def test_a_launch_that_is_dear_needs_fewer_orders() -> None:
     poor = by_exposure(impressions_so_far=5_000, orders_so_far=50, buyers_so_far=50)
     found = staged(*field(), poor, poor | {"product_id": "dear", "gmv_per_unit": 5.0})
     assert list(found.stage[-2:]) == ["retire", "incubate"]
+
+
+def test_what_sells_like_a_bestseller_and_is_shown_as_usual_is_one_however_well_others_do() -> None:
+    good = by_exposure(impressions_so_far=2_000, orders_so_far=80, buyers_so_far=80, gmv_so_far=110.0)
+    assert staged(*field(rate=0.06), good).stage[-1] == "graduate"
+    assert staged(*field(rate=0.06), good | {"impressions_so_far": 20_000}).stage[-1] == "retire"
 
 
 def test_so_does_one_that_is_bought_by_the_dozen() -> None:
@@ -133,8 +139,8 @@ def test_a_launch_whose_rate_is_high_is_not_let_go_whatever_the_launch_model_say
 
 
 def test_it_is_not_let_go_while_a_look_is_worth_its_impressions() -> None:
-    near = by_exposure(impressions_so_far=1_200, orders_so_far=38, buyers_so_far=38)
-    found = staged(*field(), near)
+    near = by_exposure(impressions_so_far=1_200, orders_so_far=38, buyers_so_far=38, bestseller_gmv=200.0)
+    found = staged(*field(bestseller_gmv=200.0), near)
     assert found.stage[-1] == "incubate"
     assert found.worth[-1] > 1
 
