@@ -97,7 +97,7 @@ def answer(log: logs.Table, question: logs.Question | None, policy: str | None) 
                 ". Inverse propensity and clipped count that as bringing nothing, and are too low by what it would "
                 "bring; the others take it to be like the rest, which is a guess"
             )
-        else:
+        elif found.unseen > 1 - logs.SUMS:
             never += f"; it showed {_listed(sorted(set(log.rows['action'])))}"
         notes.insert(0, never)
     return head | asdict(found) | {"notes": notes}

@@ -121,12 +121,12 @@ def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
             raise ConfigurationError(f"{name} has no column {PROBABILITY!r}. It has: {', '.join(there)}.")
         named = {role: column for role, column in log.called.items() if role in ROLES and column in there}
         roles = _called([column for column in there if column != PROBABILITY], name, named)
-        keys = {role: column for role, column in roles.items() if role in log.rows}
-        keys |= {column: column for column in there if column in log.rows and column not in keys.values()}
+        keys = {role: column for role, column in roles.items() if role in log.rows and role not in _NUMBERS}
+        keys |= {column: column for column in there if column in log.context and column not in keys.values()}
         if strangers := [column for column in there if column != PROBABILITY and column not in keys.values()]:
             raise ConfigurationError(
-                f"{name} has {', '.join(strangers)}, and {log.name} does not (or does not read it; --context reads "
-                "more). Each column beside probability must be one of the log."
+                f"{name} has {', '.join(strangers)}, which is of no choice in {log.name}. Columns beside {PROBABILITY} "
+                "may be the action, where and when it is shown, and what --context names. Name it, or leave it out."
             )
         if missing := [role for role in _actions(log) if role not in keys]:
             raise ConfigurationError(

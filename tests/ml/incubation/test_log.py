@@ -186,7 +186,9 @@ def test_a_policy_without_a_context_holds_in_each() -> None:
         (TABLE.assign(position=1, probability=0.25), BadInputError, "names an action again in 2 of 4 rows"),
         (TABLE.drop(columns="probability"), ConfigurationError, "has no column 'probability'"),
         (TABLE.drop(columns="item_id"), ConfigurationError, "does not say which action it chooses"),
-        (TABLE.assign(weekday=1), ConfigurationError, "policy.csv has weekday, and log does not"),
+        (TABLE.assign(weekday=1), ConfigurationError, "policy.csv has weekday, which is of no choice in log"),
+        (TABLE.assign(click=0), ConfigurationError, "policy.csv has click, which is of no choice in log"),
+        (TABLE.assign(pscore=0.5), ConfigurationError, "policy.csv has pscore, which is of no choice in log"),
     ],
 )
 def test_a_policy_that_is_none_is_refused(table: pd.DataFrame, error: type[Exception], message: str) -> None:
