@@ -87,6 +87,7 @@ class Shop:
                 "gmv_so_far": every.astype(float),
                 "gmv_per_unit": 1.0,
                 "relisted_of": None,
+                "listed_on": None,
                 "bestseller_gmv": self.bestseller,
                 "previous": self.previous,
             }

@@ -21,6 +21,7 @@ COLUMNS: dict[str, str] = {
     "category": "Category it is ranked in.",
     "title": "Title.",
     "launched_on": "First day on sale: the declared day or the first sale, whichever is earlier.",
+    "listed_on": "The same of this very id, where it is a duplicate; its age counts from the first one's.",
     "age_days": "Days on sale at the end of the as-of.",
     "age_weeks": "Complete weeks on sale.",
     "probability": "Chance of being a blockbuster.",

@@ -54,7 +54,7 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
        is worth (see `Rates.worth_of_looking`). Never while its GMV per impression is expected to be above the line.
     6. Everything else is incubated.
 
-    A relisted product takes the stage of the one it duplicates: `previous` says so. That one, whose sales count for the
+    A relisted product takes the stage of the listing before: `previous` says so. That one, whose sales count for the
     new listing too, is let go, or the same product would be decided on twice.
     """
     told = _Facts(launches, rates, policy, suspicions(launches, policy))
@@ -234,9 +234,11 @@ class _Facts:
 
 
 def _listed_anew(launches: pd.DataFrame) -> npt.NDArray[np.object_]:
-    """The launch that each was relisted as, else "" [launch]."""
-    again = launches.dropna(subset="relisted_of").drop_duplicates("relisted_of").set_index("relisted_of")["product_id"]
-    found: npt.NDArray[np.object_] = launches["product_id"].map(again).fillna("").to_numpy(dtype=object)
+    """The newest listing of the same product, else "" [launch]."""
+    first = launches["relisted_of"].fillna(launches["product_id"])
+    newest = launches.sort_values(["listed_on", "product_id"])["product_id"].groupby(first).last()
+    told = first.map(newest)
+    found: npt.NDArray[np.object_] = told.where(told != launches["product_id"], "").to_numpy(dtype=object)
     return found
 
 

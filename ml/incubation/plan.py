@@ -24,7 +24,7 @@ from ml.incubation.policy import Policy, unknown_tiers
 EVERYWHERE = "all"
 """A line is of the whole marketplace; its details tell channels and regions apart."""
 NEEDED = (
-    *("product_id", "merchant_id", "merchant_tier", "category", "title", "age_days", "age_weeks"),
+    *("product_id", "merchant_id", "merchant_tier", "category", "title", "listed_on", "age_days", "age_weeks"),
     *("probability", "probability_low", "probability_high", "demand_q10", "demand_q50", "demand_q90", "gmv_per_unit"),
     *("rate_mean", "rate_strength", "impressions_so_far", "orders_so_far", "units_so_far", "gmv_so_far"),
     *("buyers_so_far", "largest_buyer_share", "refunded_units_so_far", "bestseller_gmv", "evidence", "rule_rank"),
@@ -87,15 +87,18 @@ def plan(
     scores: pd.DataFrame, before: Mapping[str, str], surfaces: Surfaces | None, budget: int, policy: Policy, seed: int
 ) -> Planned:
     """A line a launch of `scores`, in their order. `before` has the stage of products in the last plan; a relisted
-    product without one takes that of the one it duplicates. `surfaces` is None where nobody counts impressions.
+    product without one takes that of its listing before. `surfaces` is None where nobody counts impressions.
 
     Raises BadInputError for scores that do not fit, ConfigurationError for a budget below what is guaranteed.
     """
     check(scores)
     launches = scores.reset_index(drop=True)
-    own, first = (launches[name].map(before) for name in ("product_id", "relisted_of"))
-    # The one it duplicates may be no launch any more; then it was decided on long ago, and there is nothing to undo.
-    launches["previous"] = own.where(own.notna(), first).astype(object).where(own.notna() | first.notna(), None)
+    own = launches["product_id"].map(before).astype("string")
+    first = launches["relisted_of"].fillna(launches["product_id"])
+    last = own[launches["listed_on"].sort_values(kind="stable").index].groupby(first).ffill()
+    # The first one may be no launch any more; then it was decided on long ago, and there is nothing to undo.
+    stage = own.fillna(last).fillna(launches["relisted_of"].map(before).astype("string"))
+    launches["previous"] = stage.astype(object).where(stage.notna(), None)
     believed = rates(launches)
     staged = climb(launches, believed, policy)
     launches["stage"] = staged.stage

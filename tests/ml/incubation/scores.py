@@ -12,6 +12,7 @@ _UNITS: dict[str, Any] = dict.fromkeys(COLUMNS) | {
     "category": "tea",
     "title": "Tea",
     "launched_on": pd.Timestamp("2024-05-06"),
+    "listed_on": pd.Timestamp("2024-05-06"),
     "age_days": 56,
     "age_weeks": 8,
     "probability": 0.1,

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ml.incubation.belief import rates
@@ -124,11 +125,13 @@ def test_launches_of_a_small_category_are_held_against_the_shop_by_what_bestsell
     assert list(staged(*field(), usual, dear).stage[-2:]) == ["retire", "incubate"]
 
 
-def test_what_was_listed_anew_is_decided_on_under_its_new_id_only() -> None:
+def test_what_was_listed_anew_is_decided_on_under_its_newest_id_only() -> None:
     sold = units(0.9, 0.8, 0.95, gmv_so_far=500.0)
-    found = staged(sold, sold | {"product_id": "q", "relisted_of": "p"})
-    assert list(found.stage) == ["retire", "graduate"]
-    assert found.reason[0] == "listed anew as q, for which its sales count and which is decided on instead"
+    again = sold | {"product_id": "again", "relisted_of": "p", "listed_on": pd.Timestamp("2024-06-03")}
+    newest = again | {"product_id": "newest", "listed_on": pd.Timestamp("2024-06-10")}
+    found = staged(sold, newest, again)
+    assert list(found.stage) == ["retire", "graduate", "retire"]
+    assert found.reason[0] == "listed anew as newest, for which its sales count and which is decided on instead"
 
 
 def test_a_launch_whose_rate_is_high_is_not_let_go_whatever_the_launch_model_says() -> None:

@@ -85,6 +85,14 @@ def test_a_relisted_product_takes_the_stage_of_the_one_it_duplicates() -> None:
     assert planned(again, before={"gone": "retire", "again": "incubate"}).lines[0].action == "incubate"
 
 
+def test_a_third_listing_takes_the_stage_of_the_second() -> None:
+    first = by_units(product_id="first")
+    second = first | {"product_id": "second", "relisted_of": "first", "listed_on": pd.Timestamp("2024-06-03")}
+    third = second | {"product_id": "third", "listed_on": pd.Timestamp("2024-06-10")}
+    found = planned(third, second, first, before={"first": "retire", "second": "graduate"})
+    assert [line.action for line in found.lines] == ["graduate", "retire", "retire"]
+
+
 def test_the_plan_as_a_table_has_a_column_for_each_surface() -> None:
     table = lines_table(planned(*SEEN_LITTLE, surfaces=SURFACES).lines)
     assert {"impressions_by.app.north", "impressions_by.web.south", "propensity_by.app.north"} <= set(table)
