@@ -42,8 +42,8 @@ SUMS = 0.01
 @dataclass(frozen=True)
 class Table:
     """A log or a policy: `name` as errors call it, `rows` with a column a role, what they are `called` in the file,
-    `context` a choice is made within besides position and date, the columns of the file that nobody reads, and `notes`
-    on what is odd but can be."""
+    `context` a choice is made within besides position and date, the columns of the `file` that nobody reads, and
+    `notes` on what is odd but can be."""
 
     name: str
     rows: pd.DataFrame

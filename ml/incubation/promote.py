@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coldframe import snapshots
-from coldframe.errors import NotAvailableError
+from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.paths import Workspace, workspace
 from coldframe.run import Request, StepResult
 from ml.incubation import log as logs
@@ -31,7 +31,10 @@ def policy_in_force(place: Workspace) -> Policy:
 
 
 def policy_of(release: Release) -> Policy:
-    return Policy.model_validate(release.params["policy"])
+    """The policy of a release, less what another version wrote down that this one has not: it is told by the step
+    `policy`, and must not keep the plan of the day from being made."""
+    stored = release.params["policy"]
+    return Policy.model_validate({name: value for name, value in stored.items() if name in Policy.model_fields})
 
 
 def decide_policy(found: Answer | None, veto: str | None) -> PromotionDecision:
@@ -74,7 +77,10 @@ def policy(request: Request) -> StepResult:
     """The step ``policy``: judges the challenger, where there is one, by what has been shown since, and promotes it
     where the log is sure of its gain."""
     place = workspace(request.source)
-    return _judge(place, snapshots.of_day(place, request.as_of))
+    champion = Registry(place).champion(MODEL)
+    gone = sorted(set(champion.params["policy"]) - set(Policy.model_fields)) if champion else []
+    told = (f"the policy in force was promoted by another version; without effect: {', '.join(gone)}",) if gone else ()
+    return _judge(place, snapshots.of_day(place, request.as_of)).model_copy(update={"warnings": told})
 
 
 def _judge(place: Workspace, snapshot: snapshots.Snapshot) -> StepResult:
@@ -87,7 +93,8 @@ def _judge(place: Workspace, snapshot: snapshots.Snapshot) -> StepResult:
         try:
             log = replay.own_log(snapshot, snapshot.as_of, challenger.params["reward"])
             again = replay.replayed(place, log, policy_of(challenger))
-        except NotAvailableError as error:
+        # Whatever is wrong with a challenger, the policy in force must make today's plan.
+        except (NotAvailableError, ConfigurationError) as error:
             return StepResult(step="policy", summary=f"challenger {challenger.id} cannot be judged yet: {error}")
         found = answer(log, logs.ask(log, again), challenger.id)
     decision = decide_policy(found, registry.veto(MODEL, challenger.id))

@@ -81,8 +81,8 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
 def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
     """Probabilities [day, product, place] with which `policy` would have shown what could be shown.
 
-    Raises NotAvailableError where the scores of a plan are not there any more, or it was made before plans told what a
-    replay needs; ConfigurationError where the policy guarantees more than there was.
+    Raises NotAvailableError where the scores of a plan are not there any more, it was made before plans told what a
+    replay needs, or the policy shows nothing; ConfigurationError where it guarantees more than there was.
     """
     ledger, registry = Ledger.open(), Registry(place)
     by_day = {plan.valid_from: plan for plan in ledger.ever_published(place.source, "incubation")}
@@ -100,13 +100,16 @@ def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
             again = plan(scores, before, surfaces_of(lines), budget, policy, seed(ran.source, ran.as_of))
         except ConfigurationError as error:
             raise ConfigurationError(f"The policy cannot be replayed on {day}: {error}") from error
-        parts += [
+        shown = [
             (day, line.product_id, channel, region, chance)
             for line in again.lines
             for channel, regions in line.details["propensity_by"].items()
             for region, chance in regions.items()
             if chance
         ]
+        if not shown:
+            raise NotAvailableError(f"The policy shows nothing on {day}: by it, no launch of that morning is in play.")
+        parts += shown
     frame = pd.DataFrame(parts, columns=["date", "action", "channel", "region", logs.PROBABILITY])
     return logs.read_policy(frame, "the policy", log)
 

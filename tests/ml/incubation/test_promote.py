@@ -18,10 +18,11 @@ from coldframe.run import Request
 from ml.growth.scores import COLUMNS
 from ml.incubation.asked import evaluate_policy
 from ml.incubation.exposure import Surfaces
-from ml.incubation.plan import plan
+from ml.incubation.plan import Planned, plan
 from ml.incubation.policy import Policy
 from ml.incubation.promote import challenge_policy, decide_policy, policy, policy_in_force
 from ml.incubation.replay import own_log, replayed, surfaces_of
+from ml.promotion import decided
 from ml.registry import Registry, Release
 from tests.ml.incubation.scores import by_exposure, frame
 from tests.ml.snapshots import write_snapshot
@@ -111,6 +112,17 @@ def test_a_sure_gain_takes_over_and_a_rollback_takes_it_back(place: Workspace, k
     assert "no policy challenges" in policy(Request(source=place.source, as_of=LAST)).summary
 
 
+def test_a_policy_of_another_version_stays_in_force_and_what_it_lost_is_told(place: Workspace) -> None:
+    registry = Registry(place)
+    stored = {"policy": {"objective": "earn", "patience": 3}}
+    registry.promote(
+        "incubation", registry.release("incubation", LAST, "s", stored, {}, {}, {}), decided("promote", (), {})
+    )
+    assert policy_in_force(place) == Policy(objective="earn")
+    [told] = policy(Request(source=place.source, as_of=LAST)).warnings
+    assert told.endswith("without effect: patience")
+
+
 def test_a_challenger_that_is_not_surely_better_waits(place: Workspace, tmp_path: Path) -> None:
     (tmp_path / "same.yaml").write_text(yaml.safe_dump(EVEN.stored()))
     done = challenge_policy(place.source, LAST, str(tmp_path / "same.yaml"), None)
@@ -182,6 +194,20 @@ def test_a_plan_the_ledger_lost_is_told(place: Workspace, monkeypatch: pytest.Mo
     monkeypatch.setattr(Ledger, "ever_published", lambda *_: ())
     with pytest.raises(NotAvailableError, match="The plan of 2024-05-06 is not in the ledger"):
         replayed(place, log, EVEN)
+
+
+def test_a_policy_that_shows_nothing_is_told(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = own_log(snapshots.current(place), LAST, "orders")
+    monkeypatch.setattr("ml.incubation.replay.plan", lambda *_: Planned((), {}, ()))
+    with pytest.raises(NotAvailableError, match="The policy shows nothing on 2024-05-06"):
+        replayed(place, log, EVEN)
+
+
+def test_a_challenger_that_cannot_be_replayed_does_not_stop_the_morning(place: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "greedy.yaml").write_text("guarantees: {'*': 1000000}\nleast_impressions: 1000\n")
+    done = challenge_policy(place.source, LAST, str(tmp_path / "greedy.yaml"), None)
+    assert "cannot be judged yet: The policy cannot be replayed on 2024-05-06" in done.summary
+    assert policy_in_force(place) == Policy()
 
 
 def test_a_policy_that_guarantees_more_than_there_was_is_told_with_the_day(place: Workspace) -> None:
