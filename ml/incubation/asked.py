@@ -65,7 +65,8 @@ def evaluate_policy(
         snapshot = snapshots.current(place) if as_of is None else snapshots.of_day(place, as_of)
         table = replay.own_log(snapshot, snapshot.as_of, reward)
         if wanted is not None and keen is not None:
-            return answer(table, logs.ask(table, replay.replayed(place, table, keen)), wanted.name)
+            table, again = replay.replayed(place, table, keen)
+            return answer(table, logs.ask(table, again), wanted.name)
     if policy is None and "evaluation_propensity" not in table.rows:
         return answer(table, None, None)
     if policy is not None and "evaluation_propensity" in table.called:

@@ -92,7 +92,7 @@ def _judge(place: Workspace, snapshot: snapshots.Snapshot) -> StepResult:
     if policy_of(challenger) != policy_of(champion):
         try:
             log = replay.own_log(snapshot, snapshot.as_of, challenger.params["reward"])
-            again = replay.replayed(place, log, policy_of(challenger))
+            log, again = replay.replayed(place, log, policy_of(challenger))
         # Whatever is wrong with a challenger, the policy in force must make today's plan.
         except (NotAvailableError, ConfigurationError) as error:
             return StepResult(step="policy", summary=f"challenger {challenger.id} cannot be judged yet: {error}")

@@ -8,7 +8,8 @@ is wrong, a policy is judged by mornings that never were.
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
+from typing import Any
 
 import pandas as pd
 
@@ -78,26 +79,26 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
     return replace(log, notes=(*log.notes, note))
 
 
-def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
-    """Probabilities [day, product, place] with which `policy` would have shown what could be shown.
+def replayed(place: Workspace, log: logs.Table, policy: Policy) -> tuple[logs.Table, logs.Table]:
+    """The log of the mornings that can be replayed, and the probabilities [day, product, place] with which `policy`
+    would have shown what could be shown on them. A note of the log tells which mornings are left out, and why.
 
-    Raises NotAvailableError where the scores of a plan are not there any more, it was made before plans told what a
-    replay needs, or the policy shows nothing; ConfigurationError where it guarantees more than there was.
+    Raises NotAvailableError where no morning can be replayed or the policy shows nothing on one, ConfigurationError
+    where it guarantees more than there was.
     """
     ledger, registry = Ledger.open(), Registry(place)
     by_day = {plan.valid_from: plan for plan in ledger.ever_published(place.source, "incubation")}
-    parts = []
-    for day in sorted(set(log.rows["date"])):
-        ran = by_day.get(date.fromisoformat(day))
-        if ran is None:
-            raise NotAvailableError(f"The plan of {day} is not in the ledger, so nobody knows what it was made from.")
-        lines = ledger.lines(ran.plan_id)
-        scores = registry.load("growth", ran.release_ids["growth"]).table("scores")
-        _refuse_older(ran, lines, scores)
-        before = {line.product_id: stage for line in lines if (stage := line.details["previous_stage"])}
-        budget = int(ran.parameters["exposure_budget"])
+    days = sorted(set(log.rows["date"]))
+    parts: list[tuple[Any, ...]] = []
+    lost: dict[str, str] = {}
+    for day in days:
         try:
-            again = plan(scores, before, surfaces_of(lines), budget, policy, seed(ran.source, ran.as_of))
+            morning = _morning(ledger, registry, by_day.get(date.fromisoformat(day)))
+        except NotAvailableError as error:
+            lost[day] = str(error)
+            continue
+        try:
+            again = plan(*morning[:-1], policy, morning[-1])
         except ConfigurationError as error:
             raise ConfigurationError(f"The policy cannot be replayed on {day}: {error}") from error
         shown = [
@@ -110,19 +111,35 @@ def replayed(place: Workspace, log: logs.Table, policy: Policy) -> logs.Table:
         if not shown:
             raise NotAvailableError(f"The policy shows nothing on {day}: by it, no launch of that morning is in play.")
         parts += shown
+    if lost:
+        last, why = list(lost.items())[-1]
+        told = f"{len(lost)} of {len(days)} mornings cannot be replayed, that of {last} because {why}"
+        if len(lost) == len(days):
+            raise NotAvailableError(told)
+        kept = log.rows[~log.rows["date"].isin(list(lost))].reset_index(drop=True)
+        log = replace(log, rows=kept, notes=(*log.notes, f"left out: {told}"))
     frame = pd.DataFrame(parts, columns=["date", "action", "channel", "region", logs.PROBABILITY])
-    return logs.read_policy(frame, "the policy", log)
+    return log, logs.read_policy(frame, "the policy", log)
 
 
-def _refuse_older(ran: Plan, lines: Iterable[PlanLine], scores: pd.DataFrame) -> None:
+def _morning(
+    ledger: Ledger, registry: Registry, ran: Plan | None
+) -> tuple[pd.DataFrame, dict[str, str], Surfaces, int, int]:
+    """What the plan that ran was made from: scores, stages before, surfaces, budget and seed. Raises NotAvailableError
+    where that is not known any more."""
+    if ran is None:
+        raise NotAvailableError("its plan is not in the ledger.")
+    lines = ledger.lines(ran.plan_id)
+    scores = registry.load("growth", ran.release_ids["growth"]).table("scores")
     lacks = [name for name in ("previous_stage", "propensity_by") if any(name not in line.details for line in lines)]
     lacks += [name for name in NEEDED if name not in scores]
     if lacks:
         raise NotAvailableError(
-            f"The plan {ran.plan_id} for {ran.valid_from} was made by an older Coldframe, which did not write down "
-            f"{', '.join(lacks)}, so its morning cannot be replayed. A log tells of {DAYS} days: from "
-            f"{ran.valid_from + timedelta(days=DAYS)} on it is without it."
+            f"its plan {ran.plan_id} was made by an older Coldframe, which did not write down {', '.join(lacks)}."
         )
+    before = {line.product_id: stage for line in lines if (stage := line.details["previous_stage"])}
+    budget = int(ran.parameters["exposure_budget"])
+    return scores, before, surfaces_of(lines), budget, seed(ran.source, ran.as_of)
 
 
 def surfaces_of(lines: Iterable[PlanLine]) -> Surfaces:

@@ -86,7 +86,7 @@ def keen(tmp_path: Path) -> Path:
 
 def test_the_same_policy_replayed_is_the_log(place: Workspace) -> None:
     log = own_log(snapshots.current(place), LAST, "orders")
-    again = replayed(place, log, EVEN)
+    log, again = replayed(place, log, EVEN)
     both = log.rows.merge(again.rows, on=["date", "action", "channel", "region"])
     assert len(both) == len(log.rows) == 5 * 30 * 2
     assert both["probability"].to_numpy() == pytest.approx(both["propensity"].to_numpy(), rel=1e-6)
@@ -164,35 +164,38 @@ def test_what_was_delivered_in_full_needs_no_word(place: Workspace) -> None:
     assert not own_log(snapshots.current(place), LAST, "orders").notes
 
 
-def test_a_plan_of_an_older_version_is_told_not_to_be_replayed(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = own_log(snapshots.current(place), LAST, "orders")
+def test_mornings_of_an_older_version_are_left_out_and_told(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = own_log(snapshots.current(place), LAST, "orders")
+    first = Ledger.open().ever_published(place.source, "incubation")[0].plan_id
     lines = Ledger.lines
 
     def older(ledger: Ledger, plan_id: str) -> tuple[PlanLine, ...]:
-        kept = [{n: v for n, v in line.details.items() if n != "propensity_by"} for line in lines(ledger, plan_id)]
-        return tuple(dataclasses.replace(a, details=b) for a, b in zip(lines(ledger, plan_id), kept, strict=True))
+        given = lines(ledger, plan_id)
+        if plan_id != first:
+            return given
+        return tuple(dataclasses.replace(line, details={"propensity": 0.1, "impressions": 5}) for line in given)
 
     monkeypatch.setattr(Ledger, "lines", older)
-    with pytest.raises(NotAvailableError, match=r"for 2024-05-06 .* not write down propensity_by.* from 2024-06-03 on"):
-        replayed(place, log, EVEN)
+    log, again = replayed(place, whole, EVEN)
+    days = {f"2024-05-{day:02d}" for day in range(7, 11)}
+    assert set(log.rows["date"]) == set(again.rows["date"]) == days
+    assert log.notes[-1] == (
+        f"left out: 1 of 5 mornings cannot be replayed, that of 2024-05-06 because its plan {first} was made by an "
+        "older Coldframe, which did not write down previous_stage, propensity_by."
+    )
 
 
-def test_scores_of_an_older_version_are_told_not_to_be_replayed(
-    place: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_no_morning_can_be_replayed_it_is_said_why(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     log = own_log(snapshots.current(place), LAST, "orders")
     table = Release.table
-    monkeypatch.setattr(Release, "table", lambda release, name: table(release, name).drop(columns="bestseller_gmv"))
-    with pytest.raises(NotAvailableError, match="older Coldframe, which did not write down bestseller_gmv"):
-        replayed(place, log, EVEN)
-
-
-def test_a_plan_the_ledger_lost_is_told(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = own_log(snapshots.current(place), LAST, "orders")
+    with monkeypatch.context() as older:
+        older.setattr(Release, "table", lambda release, name: table(release, name).drop(columns="bestseller_gmv"))
+        with pytest.raises(NotAvailableError, match=r"5 of 5 mornings .* did not write down bestseller_gmv"):
+            replayed(place, log, EVEN)
     monkeypatch.setattr(Ledger, "ever_published", lambda *_: ())
-    with pytest.raises(NotAvailableError, match="The plan of 2024-05-06 is not in the ledger"):
+    with pytest.raises(
+        NotAvailableError, match=r"5 of 5 mornings .* that of 2024-05-10 because its plan is not in the ledger"
+    ):
         replayed(place, log, EVEN)
 
 
