@@ -14,7 +14,8 @@ from scipy.sparse import csr_matrix
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
-from ml.forecasting.data import Floats
+from ml.forecasting.data import Floats, Ints
+from ml.forecasting.season.launched import course
 from ml.forecasting.season.signals import QUARTER, STEADY, YEAR, Ahead, Look, look, sold, year_before
 from ml.forecasting.season.words import season_index
 
@@ -41,8 +42,12 @@ class Shares:
     index: Floats | None
 
 
-def shares(money: Floats, origin: int, ahead: Ahead, words: csr_matrix) -> Shares:
-    """`money` is [product, week]; nothing from week `origin` on is read. All zero where nothing sold within a year."""
+def shares(money: Floats, origin: int, ahead: Ahead, words: csr_matrix, category: Ints) -> Shares:
+    """`money` is [product, week]; nothing from week `origin` on is read. All zero where nothing sold within a year.
+
+    A launch of the last weeks takes the geometric mean of what its weeks tell and of the course launches of its
+    category take: together they are nearer than each.
+    """
     now = look(money, origin, ahead)
     steady = np.mean([_part(now.levels[name]) for name in STEADY_LEVELS], axis=0)
     if now.last_year:
@@ -51,6 +56,8 @@ def shares(money: Floats, origin: int, ahead: Ahead, words: csr_matrix) -> Share
     trees, summed, rows = _learned(money, origin, ahead, now)
     weight = max(LEAST_WEIGHT, rows / (rows + HALF_WEIGHT_ROWS))
     base = _part(weight * _part(trees) + (1 - weight) * (_part(summed) / 3 + _part(steady) * 2 / 3))
+    launched = course(money, origin, ahead, category)
+    base = _part(np.where(np.isfinite(launched), np.sqrt(base * np.nan_to_num(launched)), base))
     index = season_index(money, origin, ahead, words)
     share = base if index is None else _part(base + _part(base * np.exp(index)))
     return Shares(share, index)

@@ -108,18 +108,23 @@ def learn(
     totals[["q10", "q50", "q80", "q90"]] = quantiles
     totals["index"] = np.nan if read.index is None else np.exp(read.index[shop.product])
     product_units = _by_product(shop, np.nan_to_num(lines.units))
-    group = np.zeros(len(shop.names), dtype=np.int64)
-    group[shop.product] = shop.category
     return Season(
         totals=totals,
         weeks=_weeks(shop, now, ahead, units, product_units),
-        trend=trends(product_units, group, shop.names),
+        trend=trends(product_units, _groups(shop), shop.names),
         backtest=rows,
         to_come=like_items(lines, categories, catalogue, ahead),
         errors=shared_errors(known, shop.cell),
         known_part=part,
         coverage=_coverage(known, ahead),
     )
+
+
+def _groups(shop: _Shop) -> Ints:
+    """Category of each product, [product]."""
+    group = np.zeros(len(shop.names), dtype=np.int64)
+    group[shop.product] = shop.category
+    return group
 
 
 def _shop(lines: Panel, categories: Panel, catalogue: pd.DataFrame) -> _Shop:
@@ -180,10 +185,10 @@ def _read(shop: _Shop, course: Course, ahead: Ahead) -> _Read:
     differ by chance.
     """
     origin = course.origin
-    of_products = shares(shop.product_money, origin, ahead, shop.words)
+    of_products = shares(shop.product_money, origin, ahead, shop.words, _groups(shop))
     past = shop.money[:, :origin]
     product = of_products.share[shop.product] * _split(shop, past)
-    line = shares(shop.money, origin, ahead, shop.words[shop.product]).share
+    line = shares(shop.money, origin, ahead, shop.words[shop.product], shop.category).share
     selling = np.nan_to_num(past[:, -YEAR:]) > 0
     since = selling.shape[1] - np.argmax(selling, axis=1)
     weight = np.minimum(1.0, selling.sum(axis=1) / np.maximum(since, LEAST_WEEKS_ON_SALE) / STEADY)

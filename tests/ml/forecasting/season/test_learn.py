@@ -140,7 +140,7 @@ def test_errors_are_told_apart_by_shop_cell_and_line(learned: season.Season) -> 
 def test_a_history_too_short_to_learn_from_is_read_by_its_windows() -> None:
 
     money = np.array([[1.0] * 12, [3.0] * 12])
-    read = shares(money, 12, AHEAD, csr_matrix((2, 0)))
+    read = shares(money, 12, AHEAD, csr_matrix((2, 0)), np.zeros(2, dtype=np.int64))
     assert read.share == pytest.approx([0.25, 0.75])
 
 
