@@ -22,6 +22,8 @@ from ml.promotion import PromotionDecision, decided
 from ml.registry import Registry, Release
 
 MODEL = "incubation"
+LEAST_DELIVERED = 0.5
+"""Share of the planned impressions that must have been shown for a log to promote a policy with nobody looking."""
 
 
 def policy_in_force(place: Workspace) -> Policy:
@@ -91,7 +93,7 @@ def _judge(place: Workspace, snapshot: snapshots.Snapshot) -> StepResult:
     found: Answer | None = None
     if policy_of(challenger) != policy_of(champion):
         try:
-            log = replay.own_log(snapshot, snapshot.as_of, challenger.params["reward"])
+            log = replay.own_log(snapshot, snapshot.as_of, challenger.params["reward"], LEAST_DELIVERED)
             log, again = replay.replayed(place, log, policy_of(challenger))
         # Whatever is wrong with a challenger, the policy in force must make today's plan.
         except (NotAvailableError, ConfigurationError) as error:

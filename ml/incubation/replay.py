@@ -31,13 +31,13 @@ SHORT = 0.1
 """Share of impressions not delivered from which on that is told."""
 
 
-def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
+def own_log(snapshot: Snapshot, as_of: date, reward: str, least_delivered: float = 0.0) -> logs.Table:
     """What published plans of the last `DAYS` days showed, one row a day, product and place.
 
     A place also shows a product without us, so an impression of the plan is taken to have earned what all impressions
     of the product earned there that day. Where fewer were delivered than planned, every row counts for that share of
     its impressions: rows counted as they were delivered would be a choice that no policy made. Raises NotAvailableError
-    where nothing was published or delivered, or nobody counts impressions.
+    where nothing was published or delivered, less than `least_delivered` of it was, or nobody counts impressions.
     """
     rows = pd.DataFrame()
     if MART in snapshot.tables:
@@ -57,6 +57,11 @@ def own_log(snapshot: Snapshot, as_of: date, reward: str) -> logs.Table:
     counted = share * planned.where(delivered > 0, 0.0)
     if not counted.any():
         raise NotAvailableError("None of the impressions that published plans gave were delivered, as `traffic` tells.")
+    if share < least_delivered:
+        raise NotAvailableError(
+            f"Only {share:.0%} of the impressions that published plans gave were delivered, as `traffic` tells, and "
+            f"{least_delivered:.0%} are needed: what was shown instead was nobody's policy."
+        )
     frame = pd.DataFrame(
         {
             "date": pd.to_datetime(rows["date"]).dt.date.astype(str),

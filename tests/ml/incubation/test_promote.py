@@ -20,7 +20,7 @@ from ml.incubation.asked import evaluate_policy
 from ml.incubation.exposure import Surfaces
 from ml.incubation.plan import Planned, plan
 from ml.incubation.policy import Policy
-from ml.incubation.promote import challenge_policy, decide_policy, policy, policy_in_force
+from ml.incubation.promote import LEAST_DELIVERED, challenge_policy, decide_policy, policy, policy_in_force
 from ml.incubation.replay import own_log, replayed, surfaces_of
 from ml.promotion import decided
 from ml.registry import Registry, Release
@@ -153,11 +153,25 @@ def test_where_less_was_delivered_every_row_counts_for_that_share(tmp_path: Path
     rows = {"product_id": ["a", "b", "c"], "propensity": [0.5, 0.3, 0.2], "impressions": [50, 30, 20]}
     seen = {"delivered": [10, 60, 0], "orders": [1, 3, 0], "channel": "app", "region": "north"}
     lines = pd.DataFrame({"date": pd.Timestamp(LAST), **rows, **seen})
-    log = own_log(write_snapshot(tmp_path / "short", LAST, fct_exposure_line=lines), LAST, "orders")
+    snapshot = write_snapshot(tmp_path / "short", LAST, fct_exposure_line=lines)
+    log = own_log(snapshot, LAST, "orders")
     # 10 of 50, 30 of 30 and none of 20 were delivered: 40 %.
     assert log.rows["impressions"].to_numpy() == pytest.approx([20, 12, 0])
     assert log.rows["reward"].to_numpy() == pytest.approx([2, 0.6, 0])
     assert "only 40% of the impressions that plans gave were delivered" in log.notes[0]
+    with pytest.raises(NotAvailableError, match="Only 40% of the impressions"):
+        own_log(snapshot, LAST, "orders", LEAST_DELIVERED)
+
+
+def test_no_policy_is_promoted_by_what_was_shown_against_the_plans(place: Workspace, keen: Path) -> None:
+    snapshot = snapshots.current(place)
+    lines = snapshot.frame("fct_exposure_line")
+    write_snapshot(place.snapshots / "thin", LAST, fct_exposure_line=lines.assign(delivered=lines["impressions"] // 3))
+    place.current.unlink()
+    place.current.symlink_to("thin")
+    done = challenge_policy(place.source, LAST, str(keen), None)
+    assert "cannot be judged yet: Only 33% of the impressions that published plans gave were delivered" in done.summary
+    assert policy_in_force(place) == Policy()
 
 
 def test_what_was_delivered_in_full_needs_no_word(place: Workspace) -> None:
