@@ -157,6 +157,7 @@ ORDER_LINES = Table(
         ),
         _id("coupon_id", "Coupon used on the line.", nullable=True),
         _id("content_id", "Video or livestream that led to the order.", nullable=True),
+        _id("address_id", "Where it was delivered to, as a pseudonym (a hash will do).", nullable=True),
         Column(
             "status",
             Type.TEXT,

@@ -83,6 +83,7 @@ class Shop:
                 "units_so_far": every,
                 "buyers_so_far": buyers,
                 "largest_buyer_share": biggest / np.maximum(every, 1),
+                "largest_address_share": np.nan,
                 "refunded_units_so_far": returned,
                 "gmv_so_far": every.astype(float),
                 "gmv_per_unit": 1.0,

@@ -43,8 +43,8 @@ FOLDS = 5
 SERVICE = "growth_v2"
 STATE = (
     *("units_so_far", "gmv_so_far", "discount_so_far", "orders_so_far", "days_sold", "last_sold_age", "buyers_so_far"),
-    *("repeat_buyers_so_far", "largest_buyer_units", "content_units_so_far", "refunded_units_so_far"),
-    *("impressions_so_far", "clicks_so_far", "carts_so_far", "content_impressions_so_far"),
+    *("repeat_buyers_so_far", "largest_buyer_units", "largest_address_units", "content_units_so_far"),
+    *("refunded_units_so_far", "impressions_so_far", "clicks_so_far", "carts_so_far", "content_impressions_so_far"),
     *("contents_so_far", "creators_so_far"),
 )
 HALVES = ("units_so_far", "gmv_so_far")

@@ -43,6 +43,7 @@ COLUMNS: dict[str, str] = {
     "buyers_so_far": "Distinct customers; null where the source never says who buys.",
     "repeat_buyers_so_far": "Customers with a second order, likewise.",
     "largest_buyer_share": "Share of its units that its biggest buyer took, likewise; null before the first.",
+    "largest_address_share": "Share of its units that were delivered to one address; null where nobody says where to.",
     "refunded_units_so_far": "Units that came back; null where the source has no `refunds`.",
     "bestseller_gmv": "GMV of weeks 9 to 26 from which on a product is in its category's top tenth; null where it has"
     " too few products.",
@@ -61,7 +62,8 @@ _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names} |
 _COUNTED = ("impressions", "clicks", "carts", "orders", "units", "buyers", "repeat_buyers", "refunded_units")
 _WHOLE = ("age_days", "age_weeks", "rule_rank", *(f"{name}_so_far" for name in _COUNTED))
 _DIGITS = {
-    **dict.fromkeys(("probability", "probability_low", "probability_high", "rate_mean", "largest_buyer_share"), 6),
+    **dict.fromkeys(("probability", "probability_low", "probability_high", "rate_mean"), 6),
+    **dict.fromkeys(("largest_buyer_share", "largest_address_share"), 6),
     **dict.fromkeys(("demand_mean", "demand_q10", "demand_q50", "demand_q90", "gmv_per_unit"), 3),
     "rate_strength": 1,
 }
@@ -91,6 +93,8 @@ def score_table(
     priors = rates(kin, launches.rows, pd.Index(rows["product_id"].unique()))
     found = found.join(priors, on="product_id")
     found["largest_buyer_share"] = found["largest_buyer_units"] / units.where(units > 0)
+    at_one = found["largest_address_units"]
+    found["largest_address_share"] = (at_one / units.where(units > 0)).where(at_one > 0)
     if not launches.has_buyers:
         found[["buyers_so_far", "repeat_buyers_so_far", "largest_buyer_share"]] = np.nan
     found["bestseller_gmv"] = found["line"]

@@ -42,16 +42,17 @@ def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_
     loyal = buyers / np.maximum(orders, 1) > usual / _MORE_LOYAL
     few = enough & (buyers <= policy.brushing_buyers) & ~loyal & (binom.cdf(buyers, orders, usual) < doubt)
 
-    share = _number(launches["largest_buyer_share"])
-    line_share = _line(share, enough, category, policy.brushing_share)
-    one = enough & (share >= milder * line_share)
+    share, at_one = (_number(launches[f"largest_{name}_share"]) for name in ("buyer", "address"))
+    one, same = (
+        enough & (part >= milder * _line(part, enough, category, policy.brushing_share)) for part in (share, at_one)
+    )
 
     refunded = _number(launches["refunded_units_so_far"]) / np.maximum(units, 1)
     line_refunds = _line(refunded, enough, category, policy.brushing_refunds)
     back = enough & (refunded >= milder * line_refunds)
 
     told = np.full(len(launches), "", dtype=object)
-    for i in np.flatnonzero(few | one | back):
+    for i in np.flatnonzero(few | one | same | back):
         signs = []
         if few[i]:
             signs.append(
@@ -59,6 +60,8 @@ def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_
             )
         if one[i]:
             signs.append(f"one buyer took {share[i]:.0%} of its {units[i]:,.0f} units")
+        if same[i]:
+            signs.append(f"{at_one[i]:.0%} of its {units[i]:,.0f} units went to one address")
         if back[i]:
             signs.append(f"{refunded[i]:.0%} of its {units[i]:,.0f} units came back")
         told[i] = "; ".join(signs)

@@ -27,8 +27,8 @@ NEEDED = (
     *("product_id", "merchant_id", "merchant_tier", "category", "title", "listed_on", "age_days", "age_weeks"),
     *("probability", "probability_low", "probability_high", "demand_q10", "demand_q50", "demand_q90", "gmv_per_unit"),
     *("rate_mean", "rate_strength", "impressions_so_far", "orders_so_far", "units_so_far", "gmv_so_far"),
-    *("buyers_so_far", "largest_buyer_share", "refunded_units_so_far", "bestseller_gmv", "evidence", "rule_rank"),
-    *("reasons", "relisted_of"),
+    *("buyers_so_far", "largest_buyer_share", "largest_address_share", "refunded_units_so_far", "bestseller_gmv"),
+    *("evidence", "rule_rank", "reasons", "relisted_of"),
 )
 """Columns of the growth release's `scores` that a plan is made from."""
 _PROPENSITY_DIGITS = 12

@@ -46,7 +46,9 @@ class Policy(BaseModel):
 
     brushing_orders: int = Field(10, ge=2, description="Orders without which nobody is suspected of brushing.")
     brushing_buyers: Count = Field(100, description="More buyers than these are not few, however often they order.")
-    brushing_share: Share = Field(0.5, description="Share of units of one buyer from which on a launch is suspect.")
+    brushing_share: Share = Field(
+        0.5, description="Share of units of one buyer or address that makes a launch suspect."
+    )
     brushing_refunds: Share = Field(0.5, description="Share of units refunded from which on a launch is suspect.")
     brushing_doubt: Share = Field(0.001, description="Chance of so few buyers below which a launch is suspect.")
 

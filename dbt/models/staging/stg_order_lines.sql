@@ -31,6 +31,7 @@ cleaned as (
         freight_amount,
         nullif(trim(coupon_id), '') as coupon_id,
         nullif(trim(content_id), '') as content_id,
+        nullif(trim(address_id), '') as address_id,
         status,
         known_at
     from order_lines

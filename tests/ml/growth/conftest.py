@@ -116,7 +116,7 @@ def state(weeks: np.ndarray, units: np.ndarray, moment: np.datetime64) -> dict[s
     by_content = ("content_impressions_so_far", "contents_so_far", "creators_so_far")
     known |= dict.fromkeys((*missing, *by_content), float("nan"))
     known |= {"units_so_far": so_far, "gmv_so_far": so_far * PRICE, "orders_so_far": so_far, "buyers_so_far": so_far}
-    known |= {"days_sold": float(days.sum()), "largest_buyer_units": min(so_far, 1.0)}
+    known |= {"days_sold": float(days.sum()), "largest_buyer_units": min(so_far, 1.0), "largest_address_units": 0.0}
     return known | ({"last_sold_age": float(days.sum() - 1)} if so_far else {})
 
 

@@ -8,7 +8,8 @@ from ml.incubation.brushing import suspicions
 from ml.incubation.policy import Policy
 from tests.ml.incubation.scores import by_exposure, frame
 
-HONEST = [by_exposure(product_id=f"h{i}", largest_buyer_share=0.1, refunded_units_so_far=2) for i in range(9)]
+USUAL = {"largest_buyer_share": 0.1, "largest_address_share": 0.1, "refunded_units_so_far": 2}
+HONEST = [by_exposure(product_id=f"h{i}", **USUAL) for i in range(9)]
 
 
 def told(*rows: dict[str, Any]) -> str:
@@ -20,6 +21,7 @@ def told(*rows: dict[str, Any]) -> str:
     [
         ({"buyers_so_far": 8}, "8 buyers gave its 40 orders, where 40 are usual"),
         ({"largest_buyer_share": 0.6}, "one buyer took 60% of its 40 units"),
+        ({"largest_address_share": 0.7}, "70% of its 40 units went to one address"),
         ({"refunded_units_so_far": 24}, "60% of its 40 units came back"),
         ({"largest_buyer_share": 0.6, "refunded_units_so_far": 24}, "units; 60% of its"),
     ],

@@ -47,6 +47,7 @@ select
     amounts.freight as freight_amount,
     amounts.coupon_id,
     amounts.content_id,
+    amounts.address_id,
     amounts.status,
     amounts.known_at
 from amounts

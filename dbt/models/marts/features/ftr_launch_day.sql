@@ -142,6 +142,36 @@ bought_days as (
 
 ),
 
+delivered as (
+
+    select
+        members.product_id,
+        order_lines.order_date as date,
+        sum(sum(order_lines.quantity)) over (
+            partition by members.product_id, order_lines.address_id
+            order by order_lines.order_date
+        ) as units_so_far
+    from order_lines
+    inner join members on order_lines.product_id = members.member_id
+    where
+        order_lines.status <> 'cancelled'
+        and order_lines.address_id is not null
+        and order_lines.order_date < members.launched_on + 7 * 27
+    group by members.product_id, order_lines.address_id, order_lines.order_date
+
+),
+
+address_days as (
+
+    select
+        product_id,
+        date,
+        max(units_so_far) as largest_address_units
+    from delivered
+    group by product_id, date
+
+),
+
 led_in as (
 
     select
@@ -270,6 +300,7 @@ so_far as (
         sum(bought_days.new_buyers) over since_launch as buyers,
         sum(bought_days.new_repeat_buyers) over since_launch as repeat_buyers,
         max(bought_days.largest_buyer_units) over since_launch as largest_buyer_units,
+        max(address_days.largest_address_units) over since_launch as largest_address_units,
         sum(led_in.content_units) over since_launch as content_units,
         sum(returned.refunded_units) over since_launch as refunded_units,
         sum(shown.impressions) over since_launch as impressions,
@@ -283,6 +314,7 @@ so_far as (
     from days
     left join sold on days.product_id = sold.product_id and days.date = sold.date
     left join bought_days on days.product_id = bought_days.product_id and days.date = bought_days.date
+    left join address_days on days.product_id = address_days.product_id and days.date = address_days.date
     left join led_in on days.product_id = led_in.product_id and days.date = led_in.date
     left join returned on days.product_id = returned.product_id and days.date = returned.date
     left join shown on days.product_id = shown.product_id and days.date = shown.date
@@ -304,6 +336,7 @@ select
     cast(coalesce(so_far.buyers, 0) as bigint) as buyers_so_far,
     cast(coalesce(so_far.repeat_buyers, 0) as bigint) as repeat_buyers_so_far,
     cast(coalesce(so_far.largest_buyer_units, 0) as bigint) as largest_buyer_units,
+    cast(coalesce(so_far.largest_address_units, 0) as bigint) as largest_address_units,
     cast(coalesce(so_far.content_units, 0) as bigint) as content_units_so_far,
     if(availability.has_refunds, cast(coalesce(so_far.refunded_units, 0) as bigint), null)
         as refunded_units_so_far,
