@@ -101,7 +101,8 @@ class Launches:
 
 
 def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
-    """Launches of the snapshot, point-in-time. Raises NotAvailableError without a complete week."""
+    """Launches of the snapshot, point-in-time. Raises NotAvailableError without a complete week, and for a snapshot of
+    an older version that lacks what is read here."""
     weeks = snapshot.query("select max(week_start) as week from fct_category_week where days_elapsed = 7")["week"]
     if weeks.isna().all():
         raise NotAvailableError(f"Snapshot {snapshot.id} has no complete week. Land at least one.")
@@ -119,7 +120,7 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
         )
     )
     outcomes["until"] = pd.to_datetime(outcomes["until"])
-    rows = _states(workspace, spine)
+    rows = _states(workspace, snapshot, spine)
     rows["monday"] = rows["moment"].dt.to_period("W-SUN").dt.start_time
     rows = rows.join(catalogue[["category"]], on="product_id")
     rows = rows.merge(_lines(snapshot, rows["monday"]), how="left", on=["monday", "category"])
@@ -179,7 +180,7 @@ def _cutoffs(spine: pd.DataFrame, catalogue: pd.DataFrame, end: pd.Timestamp) ->
     return tuple(sorted(set(parts) - {end}))
 
 
-def _states(workspace: Workspace, spine: pd.DataFrame) -> pd.DataFrame:
+def _states(workspace: Workspace, snapshot: Snapshot, spine: pd.DataFrame) -> pd.DataFrame:
     """The spine with STATE as it was known, and at half the age; nothing known is nothing sold."""
     half = spine["launched_on"] + pd.to_timedelta(spine["age_days"] // 2, unit="D")
     asked = pd.concat(
@@ -191,6 +192,11 @@ def _states(workspace: Workspace, spine: pd.DataFrame) -> pd.DataFrame:
     distinct = asked.drop_duplicates().reset_index(drop=True)
     log.info("looking up %d launches at %d moments", spine["product_id"].nunique(), len(distinct))
     known = find_service("training_frame")(workspace, distinct, SERVICE).set_index(["product_id", "event_timestamp"])
+    if lacks := [name for name in STATE if name not in known]:
+        raise NotAvailableError(
+            f"Snapshot {snapshot.id} was published by an older Coldframe and knows no {', '.join(lacks)} of launches. "
+            f"Run `coldframe transform` and `coldframe audit` with --as-of {snapshot.as_of} again."
+        )
     counts = [name for name in STATE if name != "last_sold_age"]
     nothing = {name: 0 for name in counts if known[name].notna().any()}
     known = known[list(STATE)].astype(float).fillna(nothing)

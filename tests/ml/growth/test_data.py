@@ -7,6 +7,7 @@ import pytest
 
 from coldframe.errors import NotAvailableError
 from ml.growth import data
+from tests.ml.growth import conftest
 from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel, videos
 
 Load = Callable[..., data.Launches]
@@ -147,3 +148,16 @@ def test_a_launch_is_live_for_twenty_six_weeks(load: Load) -> None:
         products = catalogue()
         products = load(panel(weeks), products[products["launched_on"] < monday(weeks)]).current["product_id"]
         assert ("hit" in set(products)) is live
+
+
+def test_a_snapshot_of_an_older_version_is_told_with_what_it_lacks_and_what_to_run(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = conftest.look_up
+    monkeypatch.setattr(
+        conftest, "look_up", lambda weekly: lambda *asked: now(weekly)(*asked).drop(columns="days_sold")
+    )
+    with pytest.raises(
+        NotAvailableError, match=r"older Coldframe and knows no days_sold of launches.*`coldframe trans"
+    ):
+        load(panel())
