@@ -89,7 +89,7 @@ def ours(policy: Policy) -> Share:
     def share(run: Run, day: int, budget: int, seed: int) -> np.ndarray:
         surfaces = Surfaces.everywhere(run.scores)
         unused = np.full(len(run.truth), np.nan)
-        believed = Rates(run.a, run.b, np.ones(len(run.truth)), unused, unused)
+        believed = Rates(run.a, run.b, np.ones(len(run.truth)), unused, unused, unused)
         found = expose(run.scores, believed, surfaces, budget, policy, seed * 1000 + day)
         return found.impressions[:, 0]
 

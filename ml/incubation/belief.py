@@ -39,7 +39,8 @@ class Rates:
     are nan.
 
     `line` and `typical` are the GMV per impression from which on a launch is a bestseller to be of its category, and
-    the mean there, both in orders of this very launch: a dear product needs fewer of them.
+    the mean there, both in orders of this very launch: a dear product needs fewer of them. `usual` is how often a day
+    launches of its category are shown (median).
     """
 
     a: Floats
@@ -47,6 +48,7 @@ class Rates:
     gmv_per_order: Floats
     line: Floats
     typical: Floats
+    usual: Floats
 
     @property
     def mean(self) -> Floats:
@@ -92,7 +94,7 @@ def rates(launches: pd.DataFrame) -> Rates:
     """
     measured = with_exposure(launches)
     if not measured.any():
-        return Rates(*np.full((5, len(launches)), np.nan))
+        return Rates(*np.full((6, len(launches)), np.nan))
     strength = launches["rate_strength"].to_numpy(dtype=float)
     expected = launches["rate_mean"].to_numpy(dtype=float)
     orders, units, shown = (
@@ -112,10 +114,10 @@ def rates(launches: pd.DataFrame) -> Rates:
     line[measured], typical[measured] = _lines(a[measured], b[measured], worth[measured], group[measured])
     days = launches["age_days"].to_numpy(dtype=float)
     a_day = pd.Series(np.where(measured & (days >= LEAST_DAYS), shown / np.maximum(days, 1), np.nan))
-    usually = a_day.groupby(group).transform("median").where(group >= 0, a_day.median()).to_numpy(dtype=float)
+    usual_shown = a_day.groupby(group).transform("median").where(group >= 0, a_day.median()).to_numpy(dtype=float)
     with np.errstate(divide="ignore"):
-        line = np.fmin(line, 1 / (usually * SPAN))
-    return Rates(a, b, gmv_per_order, line / worth, typical / worth)
+        line = np.fmin(line, 1 / (usual_shown * SPAN))
+    return Rates(a, b, gmv_per_order, line / worth, typical / worth, usual_shown)
 
 
 def _lines(a: Floats, b: Floats, worth: Floats, group: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:

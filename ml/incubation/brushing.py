@@ -17,15 +17,16 @@ from ml.incubation.policy import Policy
 
 _MORE_LOYAL = 3
 """Times as many orders a buyer as its category is used to are not yet suspect."""
-_STILL = 0.8
-"""A launch that is frozen thaws when its sign is below so much of the line that froze it, so that none flickers."""
+_STILL = 0.5
+"""A launch that is frozen thaws by itself when its sign is below so much of the line that froze it: a brushed one must
+not get off by a few orders more."""
 
 
 def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_]:
     """Why each launch looks brushed, in plain words, else "" [launch].
 
-    `launches` are scores with `previous`, the stage before. A sign counts from `brushing_orders` orders on. Where the
-    source never says who buys, only refunds can tell.
+    `launches` are scores with `previous`, the stage before. Who is `cleared` is not suspected. A sign counts from
+    `brushing_orders` orders on. Where the source never says who buys or where it goes, only refunds can tell.
     """
     orders = _number(launches["orders_so_far"])
     enough = orders >= policy.brushing_orders
@@ -52,7 +53,7 @@ def suspicions(launches: pd.DataFrame, policy: Policy) -> npt.NDArray[np.object_
     back = enough & (refunded >= milder * line_refunds)
 
     told = np.full(len(launches), "", dtype=object)
-    for i in np.flatnonzero(few | one | same | back):
+    for i in np.flatnonzero((few | one | same | back) & ~launches["product_id"].isin(policy.cleared).to_numpy()):
         signs = []
         if few[i]:
             signs.append(

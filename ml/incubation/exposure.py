@@ -119,11 +119,25 @@ def propensities(launches: pd.DataFrame, rates: Rates, policy: Policy, rng: np.r
     for _ in range(policy.draws):
         named[np.argpartition(-draw(rng), winners - 1)[:winners]] += 1
     chance = named / policy.draws
-    weight = chance if policy.objective == "earn" else chance * (1 - chance)
+    weight = chance if policy.objective == "earn" else _doubt(chance, launches)
     even = np.full(count, 1 / count)
     if weight.sum() <= 0:
         return even
     return (1 - policy.explore) * weight / weight.sum() + policy.explore * even
+
+
+def _doubt(chance: Floats, launches: pd.DataFrame) -> Floats:
+    """How much a launch is in dispute [launch]: by the draws, and where these are of rates by the launch model as well,
+    which knows more than rates. The model's doubts count as much as it tells launches apart: by the share of the
+    variance of outcomes that it explains if it is right."""
+    disputed = chance * (1 - chance)
+    model = launches["probability"].to_numpy(dtype=float)
+    unsettled = model * (1 - model)
+    if not with_exposure(launches).all() or not unsettled.any():
+        return disputed
+    told = float(np.clip(model.var() / (model.mean() * (1 - model.mean())), 0, 1))
+    both: Floats = (1 - told) * disputed / max(disputed.sum(), _LITTLE) + told * unsettled / unsettled.sum()
+    return both
 
 
 def _draws(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Callable[[np.random.Generator], Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from ml.incubation.belief import Bools, Floats, Rates, with_exposure
+from ml.incubation.belief import SPAN, Bools, Floats, Rates, with_exposure
 from ml.incubation.brushing import suspicions
 from ml.incubation.policy import Policy
 
@@ -22,6 +22,8 @@ PLAYING: tuple[Stage, ...] = ("seed", "incubate")
 """In play for exposure."""
 _WORTH_AGAIN = 2.0
 """What a look at a retired launch must be worth over what it costs: it was let go at 1."""
+_ABOVE_AGAIN = 1.1
+"""How far above the line a retired launch must be, for the line moves with the others."""
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,20 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
 
     Rules in the order in which they hold; each has a sentence.
 
-    1. What looks brushed is frozen, whatever else is true of it.
+    1. What looks brushed is frozen, whatever else is true of it, until it is `cleared` or its sign is gone.
     2. Graduates stay graduates. The retired stay so until their upper bound rises to `revive_at`, twice the line they
-       fell below unless the policy says otherwise, and a look at them is worth twice what it costs (where impressions
-       are known and its rate is below the line), so that nothing flips from day to day.
+       fell below unless the policy says otherwise; where impressions are known, until they are a tenth above the line
+       or a look at them is worth twice what it costs besides. So nothing flips from day to day.
     3. Too little evidence leaves a launch undecided, a seed: fewer than `least_impressions` where they are known, else
        fewer than `least_buyers`; or fewer than `least_weeks`. That is never counted against it.
-    4. It graduates when it sold like a bestseller, or when the lower bound of its chance reaches `graduate_at` (one
-       step at a time: not from seed). Where impressions are known, its GMV per impression must be a bestseller's (see
-       `rates`) with chance `pull_at` besides: what sold because it was shown has proved nothing.
+    4. It graduates when it sold like a bestseller within 18 weeks, or when the lower bound of its chance reaches
+       `graduate_at` (one step at a time: not from seed). Where impressions are known, its GMV per impression must be a
+       bestseller's (see `rates`) with chance `pull_at` besides, unless it sold like one without being shown
+       `pushed_from` times as often as usual: what sold because it was pushed has proved nothing.
     5. It is let go, after `retire_impressions` (where they are not known, `retire_weeks`), when even the upper bound of
        its chance is below `retire_below`; or, where impressions are known, when another `look` at it costs more than it
-       is worth (see `Rates.worth_of_looking`). Never while its GMV per impression is expected to be above the line.
+       is worth (see `Rates.worth_of_looking`). Never while its GMV per impression is expected to be above the line, or
+       while it is on pace for a bestseller without being pushed.
     6. Everything else is incubated.
 
     A relisted product takes the stage of the listing before: `previous` says so. That one, whose sales count for the
@@ -60,18 +64,22 @@ def climb(launches: pd.DataFrame, rates: Rates, policy: Policy) -> Staged:
     told = _Facts(launches, rates, policy, suspicions(launches, policy))
     before = launches["previous"].to_numpy(dtype=object)
     graduated, retired = before == "graduate", before == "retire"
-    sold_enough = told.gmv >= told.line_gmv
+    sold_enough = told.within >= told.line_gmv
     sure = told.low >= policy.graduate_at
     evident = (sold_enough | (sure & (before == "incubate"))) & told.bought
-    pulled = ~told.measured | (told.pull >= policy.pull_at)
-    slow = ~told.measured | (rates.mean < rates.line)
-    back = (told.high >= policy.revive_at) & (~told.measured | ~slow | (told.worth >= _WORTH_AGAIN))
+    pulled = ~told.measured | (told.pull >= policy.pull_at) | (sold_enough & ~told.pushed)
+    above = rates.mean >= rates.line * np.where(retired, _ABOVE_AGAIN, 1.0)
+    on_pace = (told.gmv / np.maximum(told.days, 1) * SPAN >= told.line_gmv) & told.bought & ~told.pushed
+    slow = ~told.measured | ~(above | on_pace)
+    again = ~told.measured | ~slow | (told.worth >= _WORTH_AGAIN)
+    back = (told.high >= policy.revive_at) & again
     hopeless = told.seen_enough & slow & (told.high < policy.retire_below)
     no_use = told.measured & told.seen_enough & slow & (told.worth < 1) & ~sure
     rules: list[tuple[Bools, Stage, Callable[[int], str]]] = [
         (told.brushed != "", "frozen", told.is_brushed),
         (told.listed_anew != "", "retire", told.is_listed_anew),
         (graduated, "graduate", told.stays_graduate),
+        (retired & back & ~slow, "incubate", told.sells_again),
         (retired & back, "incubate", told.comes_back),
         (retired, "retire", told.stays_retired),
         (told.thin, "seed", told.is_undecided),
@@ -119,17 +127,25 @@ class _Facts:
         ).astype(bool)
         self.pull = rates.pull
         self.listed_anew = _listed_anew(launches)
+        self.within = self.gmv * np.minimum(1.0, SPAN / np.maximum(self.days, 1))
+        self.times_usual = self.shown / np.maximum(rates.usual * np.maximum(self.days, 1), 1e-9)
+        self.pushed = self.measured & ~(self.times_usual < policy.pushed_from)
         cost = policy.look * rates.typical
         self.worth = policy.reach * rates.worth_of_looking(policy.look) / np.maximum(cost, 1e-12)
 
     def is_brushed(self, i: int) -> str:
-        return f"frozen until somebody looked: {self.brushed[i]}"
+        return f"frozen until somebody clears it (`cleared` in the policy) or the sign is gone: {self.brushed[i]}"
 
     def is_listed_anew(self, i: int) -> str:
         return f"listed anew as {self.listed_anew[i]}, for which its sales count and which is decided on instead"
 
     def stays_graduate(self, i: int) -> str:
         return "graduated before; it now competes with everything else"
+
+    def sells_again(self, i: int) -> str:
+        if self.rate[i] >= self.rates.line[i]:
+            return f"retired before, but {self._brings(i)} is above a bestseller's now"
+        return f"retired before, but on pace for as much as its category's top tenth sells{self._as_often(i)}"
 
     def comes_back(self, i: int) -> str:
         return f"retired before, but its chance has come back ({self._bounds(i)})"
@@ -148,7 +164,8 @@ class _Facts:
 
     def sold_enough(self, i: int) -> str:
         sold = f"sold {self.gmv[i]:,.0f} in {self._lived(i)}, as much as its category's top tenth in weeks 9 to 26"
-        return f"{sold} ({self.line_gmv[i]:,.0f}){self._rate(i)}"
+        earned = self._rate(i) if self.pull[i] >= self.policy.pull_at else self._as_often(i)
+        return f"{sold} ({self.line_gmv[i]:,.0f}){earned}"
 
     def is_sure(self, i: int) -> str:
         reached = f"reaches {self.policy.graduate_at:.0%}"
@@ -194,6 +211,11 @@ class _Facts:
             return ""
         return f"; {self._brings(i)} is a bestseller's with chance {self.pull[i]:.0%}"
 
+    def _as_often(self, i: int) -> str:
+        if not self.measured[i]:
+            return ""
+        return f", and was shown {self.times_usual[i]:.1f} times as often as launches of its category usually are"
+
     def _brings(self, i: int) -> str:
         orders = f"{1000 * self.rate[i]:,.1f} orders"
         return f"its GMV of {self._brought(self.rate[i], i)} per 1,000 impressions ({orders})"
@@ -212,14 +234,20 @@ class _Facts:
                 lacks.append(_more(policy.least_weeks - self.weeks[i], "week"))
             if not self.bought[i]:
                 lacks.append(_more(policy.least_buyers - self.count[i], str(self.who[i])))
-            if needed[i] > 0:
-                lacks.append(f"{_count(needed[i], 'order')} in the next {policy.look:,} impressions")
-            if self.low[i] < policy.graduate_at:
-                chance = f"a lower bound of {policy.graduate_at:.0%} (now {self.low[i]:.1%})"
-                short = self.line_gmv[i] - self.gmv[i]
-                if short > 0:
-                    lacks.append(f"{np.ceil(short):,.0f} more GMV or {chance}" if np.isfinite(short) else chance)
-            found[i] = ", ".join(lacks) or "one more day like this"
+            orders = [f"{_count(needed[i], 'order')} in the next {policy.look:,} impressions"] * bool(needed[i] > 0)
+            sure = [f"a lower bound of {policy.graduate_at:.0%} (now {self.low[i]:.1%})"]
+            by_chance = sure * bool(self.low[i] < policy.graduate_at) + orders
+            short = np.ceil(self.line_gmv[i] - self.within[i])
+            by_sales = [f"{short:,.0f} more GMV"] * bool(short > 0) + orders * bool(self.pushed[i])
+            if not np.isfinite(short) or set(by_chance) <= set(by_sales):
+                lacks += by_chance
+            elif set(by_sales) <= set(by_chance):
+                lacks += by_sales
+            else:
+                both = [what for what in by_sales if what in by_chance]
+                ways = (" and ".join(w for w in way if w not in both) for way in (by_sales, by_chance))
+                lacks += [*both, f"either {' or '.join(ways)}"]
+            found[i] = " and ".join([", ".join(lacks[:-1])] * bool(lacks[1:]) + lacks[-1:]) or "one more day like this"
         return found
 
     def _orders_needed(self) -> Floats:

@@ -220,7 +220,10 @@ def _notes(launches: pd.DataFrame, policy: Policy) -> list[str]:
             "sold nothing may never have been seen"
         )
     if frozen:
-        notes.append(f"frozen until somebody looked, because their sales look made: {frozen:,} of {of}")
+        notes.append(
+            f"frozen because their sales look made or come back: {frozen:,} of {of}; who looked at one names it in "
+            "`cleared` of the policy"
+        )
     if relisted:
         notes.append(
             f"listed anew under another id: {relisted:,} of {of}; they take the stage of the first, which is let go"

@@ -34,8 +34,9 @@ class Policy(BaseModel):
 
     graduate_at: Share = Field(0.5, description="Least lower bound of the chance with which a launch graduates.")
     pull_at: Share = Field(0.8, description="Least chance that its GMV per impression is a bestseller's, where known.")
-    retire_below: Share = Field(0.02, description="A launch is let go when even its upper bound is below this.")
-    revive_at: Share = Field(0.04, description="Upper bound with which a retired launch comes back.")
+    pushed_from: float = Field(3.0, ge=1, description="Times as often shown as its category's launches usually are.")
+    retire_below: Share = Field(0.03, description="A launch is let go when even its upper bound is below this.")
+    revive_at: Share = Field(0.06, description="Upper bound with which a retired launch comes back.")
     least_impressions: Count = Field(200, description="Before so many nothing is decided, where they are known.")
     least_buyers: Count = Field(5, description="Before so many nothing is decided (units, where nobody says who buys).")
     least_weeks: Count = Field(2, description="Before so many weeks nothing is decided.")
@@ -50,6 +51,7 @@ class Policy(BaseModel):
         0.5, description="Share of units of one buyer or address that makes a launch suspect."
     )
     brushing_refunds: Share = Field(0.5, description="Share of units refunded from which on a launch is suspect.")
+    cleared: tuple[str, ...] = Field((), description="Products that somebody looked at: they are not frozen.")
     brushing_doubt: Share = Field(0.001, description="Chance of so few buyers below which a launch is suspect.")
 
     product_cap: Share = Field(0.05, description="Most of the budget for one product, or twice an equal share if more.")

@@ -62,4 +62,12 @@ def test_a_frozen_launch_thaws_only_when_its_sign_is_well_below_the_line() -> No
     sign = by_exposure(largest_buyer_share=0.5)
     assert told(sign) == ""
     assert told(sign | {"previous": "frozen"}) == "one buyer took 50% of its 40 units"
-    assert told(sign | {"previous": "frozen", "largest_buyer_share": 0.4}) == ""
+    assert told(sign | {"previous": "frozen", "largest_buyer_share": 0.4}) != ""
+    assert told(sign | {"previous": "frozen", "largest_buyer_share": 0.2}) == ""
+
+
+def test_who_was_cleared_by_somebody_is_not_suspected_again() -> None:
+    suspect = by_exposure(largest_buyer_share=0.9, previous="frozen")
+    rows = frame(*HONEST, suspect)
+    assert suspicions(rows, Policy())[-1] != ""
+    assert suspicions(rows, Policy(cleared=("p",)))[-1] == ""

@@ -201,9 +201,9 @@ def rivals() -> pd.DataFrame:
     """A sure winner, one in doubt about the last place of two, and two dozen sure losers."""
     known = {"impressions_so_far": 50_000}
     return frame(
-        by_exposure(product_id="sure", orders_so_far=5_000, probability=0.9, **known),
-        by_exposure(product_id="in doubt", orders_so_far=2_000, probability=0.55, **known),
-        by_exposure(product_id="rival", orders_so_far=1_990, probability=0.55, **known),
+        by_exposure(product_id="sure", orders_so_far=5_000, probability=0.999, **known),
+        by_exposure(product_id="in doubt", orders_so_far=2_000, probability=0.5, **known),
+        by_exposure(product_id="rival", orders_so_far=1_990, probability=0.5, **known),
         *(
             by_exposure(product_id=f"poor{i}", orders_so_far=100, probability=0.0, gmv_so_far=0, **known)
             for i in range(24)
@@ -218,6 +218,16 @@ def test_to_find_winners_shows_those_in_doubt_and_to_earn_shows_the_best() -> No
     earn = propensities(launches, rates(launches), OPEN.model_copy(update={"objective": "earn"}), rng)
     assert find[1] + find[2] > 0.95
     assert earn[0] > 0.9
+
+
+def test_what_the_launch_model_has_given_up_or_is_sure_of_is_shown_less_than_what_it_is_in_doubt_about() -> None:
+    chances = [0.001, 0.5, 0.999, *[0.1] * 20]
+    launches = frame(*(by_exposure(product_id=f"p{i:02d}", probability=chance) for i, chance in enumerate(chances)))
+    policy = OPEN.model_copy(update={"draws": 2000})
+    shares = propensities(launches, rates(launches), policy, np.random.default_rng(1))
+    assert shares[1] > 1.5 * max(shares[0], shares[2])
+    alike = propensities(launches.assign(probability=0.1), rates(launches), policy, np.random.default_rng(1))
+    assert alike[1] == pytest.approx(alike[0], rel=0.3), "a model that tells nobody apart says nothing"
 
 
 def test_products_are_ranked_by_what_an_impression_brings_of_what_a_bestseller_sells() -> None:

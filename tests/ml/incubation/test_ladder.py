@@ -106,6 +106,32 @@ def test_a_launch_that_is_dear_needs_fewer_orders() -> None:
     assert list(found.stage[-2:]) == ["retire", "incubate"]
 
 
+def test_what_sold_like_a_bestseller_graduates_unless_it_was_shown_far_more_than_others() -> None:
+    sold = {"orders_so_far": 150, "buyers_so_far": 150, "gmv_so_far": 150.0, "bestseller_gmv": 140.0}
+    usual = [row | {"bestseller_gmv": 140.0} for row in field(rate=0.05)]
+    often = by_exposure(product_id="often", impressions_so_far=5_800, **sold)
+    pushed = by_exposure(product_id="pushed", impressions_so_far=6_100, **sold)
+    found = staged(*usual, often, pushed)
+    assert list(found.stage[-2:]) == ["graduate", "retire"]
+    assert found.reason[-2].endswith("was shown 2.9 times as often as launches of its category usually are")
+
+
+def test_what_was_sold_in_a_longer_life_counts_as_far_as_eighteen_weeks_of_it() -> None:
+    sold = units(0.1, 0.05, 0.2, gmv_so_far=110.0)
+    assert list(staged(sold).stage) == ["graduate"]
+    assert list(staged(sold | {"age_days": 180, "age_weeks": 25}).stage) == ["incubate"]
+
+
+def test_what_is_on_pace_without_being_pushed_is_not_let_go_for_its_rate() -> None:
+    slow = {"impressions_so_far": 3_000, "orders_so_far": 60, "buyers_so_far": 60, "gmv_so_far": 60.0}
+    usual = [row | {"bestseller_gmv": 130.0} for row in field(rate=0.06)]
+    found = staged(*usual, by_exposure(product_id="on pace", bestseller_gmv=130.0, **slow))
+    assert found.stage[-1] == "incubate"
+    assert staged(*usual, by_exposure(bestseller_gmv=140.0, **slow)).stage[-1] == "retire"
+    back = staged(*usual, by_exposure(product_id="on pace", bestseller_gmv=130.0, previous="retire", **slow))
+    assert back.reason[-1].startswith("retired before, but on pace for as much as its category's top tenth sells, and")
+
+
 def test_what_sells_like_a_bestseller_and_is_shown_as_usual_is_one_however_well_others_do() -> None:
     good = by_exposure(impressions_so_far=2_000, orders_so_far=80, buyers_so_far=80, gmv_so_far=110.0)
     assert staged(*field(rate=0.06), good).stage[-1] == "graduate"
@@ -157,7 +183,8 @@ def test_what_is_frozen_says_why_and_is_frozen_from_any_stage() -> None:
     brushed = by_exposure(largest_buyer_share=0.9, previous="graduate")
     found = staged(*field(largest_buyer_share=0.1), brushed)
     assert found.stage[-1] == "frozen"
-    assert found.reason[-1] == "frozen until somebody looked: one buyer took 90% of its 40 units"
+    until = "until somebody clears it (`cleared` in the policy) or the sign is gone"
+    assert found.reason[-1] == f"frozen {until}: one buyer took 90% of its 40 units"
     assert found.to_graduate[-1] == ""
 
 
@@ -169,7 +196,7 @@ def test_a_launch_that_thaws_begins_again_from_its_evidence() -> None:
 @pytest.mark.parametrize(
     ("case", "takes"),
     [
-        (units(0.1, 0.05, 0.2, buyers_so_far=3, age_weeks=1), "1 more week, 2 more buyers, 80 more GMV or a lower"),
+        (units(0.1, 0.05, 0.2, buyers_so_far=3, age_weeks=1), "1 more week, 2 more buyers and either 80 more"),
         (units(0.1, 0.05, 0.2, bestseller_gmv=None), "a lower bound of 50% (now 5.0%)"),
         (units(0.7, 0.55, 0.8, previous="seed"), "one more day like this"),
         (units(0.7, 0.55, 0.8), ""),
@@ -184,8 +211,8 @@ def test_a_launch_says_what_it_would_take_to_graduate(case: dict[str, Any], take
 def test_what_it_would_take_is_enough_and_one_order_less_is_not() -> None:
     near = by_exposure(probability=0.7, probability_low=0.6, probability_high=0.8)
     found = staged(*field(), near)
-    needed = int(found.to_graduate[-1].split(" order")[0])
-    assert found.to_graduate[-1] == f"{needed} orders in the next 1,000 impressions"
+    needed = int(found.to_graduate[-1].split(" or ")[1].split(" order")[0])
+    assert found.to_graduate[-1] == f"either 80 more GMV or {needed} orders in the next 1,000 impressions"
 
     def after(orders: int) -> str:
         more = {"impressions_so_far": 3000, "orders_so_far": 40 + orders, "buyers_so_far": 40 + orders}
