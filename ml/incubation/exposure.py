@@ -228,7 +228,7 @@ def _floors(
         merchants = rows.loc[short, "merchant_id"].nunique()
         notes.append(f"a cap comes before what is guaranteed to {short.sum():,} seeds of {merchants:,} merchants")
     if seeds.any() and even.max() < min(1, policy.seed_most):
-        notes.append(f"{seeds.sum():,} seeds share {pot:,.0f} impressions, less than one each: raise --exposure-budget")
+        notes.append(f"less than one impression is kept for each of {seeds.sum():,} seeds: raise --exposure-budget")
     return floors, np.where(promised > 0, GUARANTEE, FLOOR).astype(object), notes
 
 
@@ -267,10 +267,10 @@ def _left_over(given: int, budget: int, held_by: npt.NDArray[np.object_]) -> lis
         return []
     caps = (PRODUCT_CAP, MERCHANT_CAP, CATEGORY_CAP)
     counts = {name: int((held_by == name).sum()) for name in caps}
-    holding = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    holding = ", ".join(f"{count:,} by the {name}" for name, count in counts.items() if count)
     fields = ", ".join(f"`{name.replace(' ', '_')}`" for name, count in counts.items() if count)
     return [
-        f"only {given:,} of {budget:,} impressions are handed out, because caps hold every launch in play "
+        f"only {given:,} of {budget:,} impressions are handed out, because every launch in play is held "
         f"({holding}): raise {fields} in the policy, or keep the rest for what has graduated"
     ]
 

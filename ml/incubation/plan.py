@@ -160,7 +160,7 @@ def _lines(
                 value=float(row["probability"]),
                 value_low=float(row["probability_low"]),
                 value_high=float(row["probability_high"]),
-                reason=_reason(staged.reason[i], row),
+                reason=f"{staged.reason[i]}; {row['reasons']}",
                 alternative=unseen if total[i] else None,
                 binding_constraint=exposure.binding[i],
                 details={
@@ -201,12 +201,6 @@ def _next_in_line(launches: pd.DataFrame, total: "np.ndarray") -> str | None:
     if waiting.empty:
         return None
     return str(waiting.sort_values(["probability", "product_id"], ascending=[False, True])["product_id"].iloc[0])
-
-
-def _reason(why: str, row: Mapping[Any, Any]) -> str:
-    again = _text(row["relisted_of"])
-    relisted = f"; it is {again} under a new id" if again else ""
-    return f"{why}{relisted}; {row['reasons']}"
 
 
 def _notes(launches: pd.DataFrame, policy: Policy) -> list[str]:

@@ -90,7 +90,7 @@ def test_what_caps_leave_of_the_budget_is_told_with_the_caps_that_hold_it() -> N
     found = exposed(launched(4, "i", merchants=1).assign(merchant_id=["a", "a", "a", "b"]), 1_000, Policy(draws=20))
     (note,) = found.notes
     assert f"only {found.impressions.sum():,} of 1,000 impressions are handed out" in note
-    assert "(merchant cap" in note
+    assert "3 by the merchant cap" in note
     assert "raise `merchant_cap`" in note
 
 
@@ -183,7 +183,7 @@ def test_a_relisted_product_has_no_floor_again() -> None:
 def test_a_budget_of_nothing_and_one_that_is_too_small_are_told() -> None:
     launches = launched(20, "s")
     assert exposed(launches, 0).notes == ("the exposure budget is 0: none of the 20 launches in play is shown",)
-    assert "20 seeds share 3 impressions, less than one each" in exposed(launches, 10).notes[0]
+    assert "less than one impression is kept for each of 20 seeds" in exposed(launches, 10).notes[0]
 
 
 def test_rivals_of_the_best_are_looked_at_too() -> None:
