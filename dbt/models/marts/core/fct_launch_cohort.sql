@@ -89,6 +89,7 @@ known as (
     select
         lives.*,
         selling.product_id is not null as is_selling,
+        spent.product_id is not null as is_planned,
         coalesce(spent.impressions, 0) as impressions,
         coalesce(spent.is_graduated, false) as is_graduated,
         coalesce(spent.is_retired, false) as is_retired
@@ -119,7 +120,7 @@ cohorts as (
         count(is_blockbuster) filter (where is_graduated) as mature_graduates,
         count(*) filter (where is_blockbuster and is_graduated) as hits,
         count(*) filter (
-            where is_blockbuster and not is_graduated and (is_retired or impressions = 0)
+            where is_blockbuster and is_planned and not is_graduated and (is_retired or impressions = 0)
         ) as missed,
         sum(impressions) filter (where is_blockbuster is not null) as mature_impressions
     from known
