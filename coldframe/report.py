@@ -196,7 +196,7 @@ def cohort_report(cohorts: pd.DataFrame) -> RenderableType:
             known,
             *told,
         )
-    note = "Hits are graduates that became blockbusters; missed are blockbusters that were let go or never shown."
+    note = "Hits are graduates that became blockbusters; missed are blockbusters that plans let go or never showed."
     return Group(table, Text(note))
 
 
@@ -214,9 +214,9 @@ def _assortment(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     value = _EXPLAINED[plan.parameters.get("objective", "gmv")]
     binding = Counter(li.binding_constraint or "nothing" for li in ranged).most_common()
     summary = [
-        f"{len(ranged):,} options ({len({li.product_id for li in ranged}):,} products) in "
-        f"{len({li.region for li in ranged})} regions and {len({li.category for li in ranged})} categories; "
-        f"{len(lines) - len(ranged):,} products to drop.",
+        f"Options: {len(ranged):,}; products: {len({li.product_id for li in ranged}):,}; regions: "
+        f"{len({li.region for li in ranged}):,}; categories: {len({li.category for li in ranged}):,}; options to drop: "
+        f"{len(lines) - len(ranged):,}.",
         f"{value[0].upper()}{value[1:]} of the season: {_money(sum(li.value for li in ranged))}{_bounds(plan)}.",
         "What binds: " + ", ".join(f"{name} ({count:,})" for name, count in binding) + ".",
         *_stock(plan),
@@ -312,8 +312,9 @@ def _incubation(plan: Plan, lines: Sequence[PlanLine], limit: int) -> list[Rende
     counts = Counter(li.action for li in lines)
     stages = [*STAGES, *sorted(counts.keys() - set(STAGES))]
     impressions = sum(float(li.details.get("impressions", 0)) for li in lines)
+    of_stages = f" ({', '.join(f'{counts[s]:,} {s}' for s in stages if counts[s])})" * bool(lines)
     summary = [
-        f"{len(lines):,} new products: " + ", ".join(f"{counts[s]:,} {s}" for s in stages if counts[s]) + ".",
+        f"New products: {len(lines):,}{of_stages}.",
         *_moves(plan),
         f"{_money(impressions)} impressions handed out{_rest(plan, lines, impressions)}{_surfaces(plan, impressions)}.",
         *(f"Note: {note}." for note in plan.summary.get("notes", ())),
@@ -364,8 +365,8 @@ def _moves(plan: Plan) -> list[str]:
         return []
     moved = sum(plan.summary["moves"].values())
     return [
-        f"Since the last plan {moved:,} changed their stage, {plan.summary['new']:,} are new and "
-        f"{plan.summary['left']:,} are no launches any more."
+        f"Since the last plan, with another stage: {moved:,}; new: {plan.summary['new']:,}; no launches any more: "
+        f"{plan.summary['left']:,}."
     ]
 
 
@@ -404,7 +405,7 @@ def _rest(plan: Plan, lines: Sequence[PlanLine], impressions: float) -> str:
     if impressions >= budget:
         return ""
     capped = sum("cap" in (li.binding_constraint or "") for li in lines)
-    return f" of {_money(budget)}" + f" (caps bind {capped:,} products)" * bool(capped)
+    return f" of {_money(budget)}" + f" (products at a cap: {capped:,})" * bool(capped)
 
 
 def _bounds(plan: Plan) -> str:
