@@ -125,7 +125,9 @@ def _landed(where: Workspace, as_of: date) -> Iterator[tuple[duckdb.DuckDBPyConn
         for table, partitions in selected.items():
             files = [str(landed.schema_file(where, table)), *(str(p.path) for p in partitions)]
             listed = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-            connection.execute(f"create view {table} as from read_parquet([{listed}], hive_partitioning = false)")
+            # What landed before a column came into the contract has none of it.
+            read = f"read_parquet([{listed}], hive_partitioning = false, union_by_name = true)"
+            connection.execute(f"create view {table} as from {read}")
         yield connection, [table.name for table in contract.TABLES if selected.get(table.name)]
 
 

@@ -41,6 +41,11 @@ def test_what_an_earlier_version_landed_is_landed_again_before_anything_is_built
         audit_landed(house.request())
 
 
+def test_days_that_landed_before_a_column_came_into_the_contract_are_read_without_it(house: Any) -> None:
+    house.land("order_lines", "select * exclude (address_id) from landed")
+    assert "0 critical failures" in audit_landed(house.request(force=True)).summary
+
+
 def test_a_season_that_the_landed_calendar_does_not_have_is_refused_before_anything_is_built(house: Any) -> None:
     with pytest.raises(ConfigurationError, match="'foo' is no season"):
         audit_landed(house.request(season="foo"))
