@@ -80,7 +80,7 @@ class Evaluation:
     """What is known of a policy. Where `refused` says why nothing is, there is no estimate of any kind.
 
     The best of the `estimates` is the last; `logged` is the value of the policy that ran, `gain` what the new one adds,
-    by the method that knows it best.
+    by the self-normalised or the doubly robust, whichever has the smaller standard error of that difference.
     `effective_sample_size` is Kish's, in impressions; `largest_share` (0..1) the share of all weight that one round
     has; `mean_weight` is 1 on average where both sets of probabilities are right; `unseen` (0..1) the share of the
     policy's probability on what the log never showed (None where only that of what was shown is known).
@@ -145,7 +145,8 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
         direct = [Estimate(DIRECT, float(log.impressions @ expected / total))]
         scores = log.impressions * expected + weight * (log.reward - log.impressions * believed)
         found.append(_ratio(ROBUST, per_round(scores), impressions, least))
-    # What both owe to the same luck cancels. How much of it does depends on how alike the policies are.
+    # What both owe to the same luck cancels. How much of it does depends on how alike the policies are: doubly robust
+    # takes the luck of which actions were drawn out of the new value alone, so near the policy that ran it knows less.
     apart = noise * float(np.sqrt(log.impressions @ (weight - 1) ** 2)) / total
     gains = [
         _estimate(f"{one.name} less {LOGGED}", one.value - logged.value, influence - own, apart)

@@ -5,7 +5,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ml.incubation.offpolicy import CLIPPED, DIRECT, IPS, ROBUST, SNIPS, Log, Probabilities, evaluate, on_policy, unseen
+from ml.incubation.offpolicy import (
+    CLIPPED,
+    DIRECT,
+    IPS,
+    LOGGED,
+    ROBUST,
+    SNIPS,
+    Log,
+    Probabilities,
+    evaluate,
+    on_policy,
+    unseen,
+)
 
 RATES = np.array([0.02, 0.05, 0.1, 0.2, 0.4])
 RAN = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
@@ -57,6 +69,19 @@ def test_the_gain_over_the_policy_that_ran_is_known_better_than_the_value() -> N
     assert found.gain.standard_error is not None and found.best.standard_error is not None
     assert found.gain.standard_error < found.best.standard_error / 5
     assert found.logged is not None and on_policy(log).logged == found.logged
+
+
+def test_the_gain_is_by_the_method_that_knows_the_difference_best_and_its_interval_holds_the_truth() -> None:
+    near = RAN + np.array([-0.05, 0, 0, 0.02, 0.03])
+    for policy, methods in ((near, {SNIPS}), (WANTED, {SNIPS, ROBUST})):
+        held, by = 0, set()
+        for seed in range(40):
+            log = drawn(1500, seed)
+            gain = evaluate(log, policy[log.action], replace(TABLE, probability=policy)).gain
+            assert gain is not None and gain.low is not None and gain.high is not None
+            by.add(gain.name.removesuffix(f" less {LOGGED}"))
+            held += gain.low <= (policy - RAN) @ RATES <= gain.high
+        assert by == methods and 36 <= held <= 40, (by, held)
 
 
 def test_no_interval_is_narrower_than_the_luck_of_what_the_log_is_worth() -> None:
