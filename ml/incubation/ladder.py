@@ -182,9 +182,11 @@ class _Facts:
         )
 
     def was_pushed(self, i: int) -> str:
+        if not self.pushed[i]:
+            return f"its chance ({self._bounds(i)}) would be enough to graduate{self._rate(i)} only"
         return (
-            f"it sold {self.gmv[i]:,.0f}, but was shown {self.shown[i]:,.0f} times for it: {self._brings(i)} is a "
-            f"bestseller's ({self._brought(self.rates.line[i], i)}) with chance {self.pull[i]:.0%} only"
+            f"it sold {self.gmv[i]:,.0f}, but was shown {self.times_usual[i]:.1f} times as often as launches of its "
+            f"category usually are{self._rate(i)} only"
         )
 
     def is_not_yet(self, i: int) -> str:
@@ -209,7 +211,8 @@ class _Facts:
     def _rate(self, i: int) -> str:
         if not self.measured[i]:
             return ""
-        return f"; {self._brings(i)} is a bestseller's with chance {self.pull[i]:.0%}"
+        line = self._brought(self.rates.line[i], i)
+        return f"; {self._brings(i)} reaches a bestseller's ({line}) with probability {self.pull[i]:.0%}"
 
     def _as_often(self, i: int) -> str:
         if not self.measured[i]:

@@ -77,9 +77,10 @@ def test_what_sold_because_it_was_pushed_does_not_graduate() -> None:
     found = staged(*field(), pushed | {"probability": 0.7, "probability_high": 0.8}, earned | {"product_id": "earned"})
     assert list(found.stage[-2:]) == ["incubate", "graduate"]
     assert found.reason[-2].startswith(
-        "it sold 400, but was shown 20,000 times for it: its GMV of 20.00 per 1,000 impressions (20.0 orders) is a best"
+        "it sold 400, but was shown 10.0 times as often as launches of its category usually are; its GMV of 20.00 per "
+        "1,000 impressions (20.0 orders) reaches a bestseller's ("
     )
-    assert "is a bestseller's with chance 100%" in found.reason[-1]
+    assert "with probability 100%" in found.reason[-1]
 
 
 def test_a_launch_is_let_go_when_more_evidence_could_not_change_the_decision() -> None:
@@ -114,6 +115,15 @@ def test_what_sold_like_a_bestseller_graduates_unless_it_was_shown_far_more_than
     found = staged(*usual, often, pushed)
     assert list(found.stage[-2:]) == ["graduate", "retire"]
     assert found.reason[-2].endswith("was shown 2.9 times as often as launches of its category usually are")
+
+
+def test_a_chance_alone_does_not_do_where_impressions_say_otherwise() -> None:
+    sure = by_exposure(probability=0.7, probability_low=0.6, probability_high=0.8)
+    found = staged(*field(), sure)
+    assert found.stage[-1] == "incubate"
+    assert found.reason[-1].startswith(
+        "its chance (60.0% – 80.0%) would be enough to graduate; its GMV of 20.00 per 1,0"
+    )
 
 
 def test_what_was_sold_in_a_longer_life_counts_as_far_as_eighteen_weeks_of_it() -> None:
