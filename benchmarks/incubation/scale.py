@@ -65,11 +65,12 @@ def launches(rng: np.random.Generator) -> Launches:
         index=pd.Index(names, name="product_id"),
     )
     rate, pace = rng.beta(2, 98, count), rng.lognormal(2.5, 0.8, count)
-    moments = [rows_at(rng, names, price, rate * pace, pace, np.flatnonzero(live), age, NOW, True)]
+    line = pd.Series(7 * WEEKS * rate * pace * price).groupby(category).transform("quantile", 0.9).to_numpy()
+    moments = [rows_at(rng, names, price, rate * pace, pace, line, np.flatnonzero(live), age, NOW, True)]
     for landmark in LANDMARKS:
         some = np.flatnonzero(~live)
         at = began[some] + pd.Timedelta(days=landmark)
-        moments.append(rows_at(rng, names, price, rate * pace, pace, some, np.full(count, landmark), at, False))
+        moments.append(rows_at(rng, names, price, rate * pace, pace, line, some, np.full(count, landmark), at, False))
     rows = pd.concat(moments, ignore_index=True).sort_values(["moment", "product_id"], ignore_index=True)
     units = rng.poisson(7 * WEEKS * rate * pace)[~live]
     gmv = units * price[~live]
@@ -86,6 +87,7 @@ def rows_at(
     price: np.ndarray,
     sales: np.ndarray,
     pace: np.ndarray,
+    line: np.ndarray,
     some: np.ndarray,
     age: np.ndarray,
     moment: pd.Timestamp | pd.DatetimeIndex,
@@ -97,7 +99,7 @@ def rows_at(
     units = half + rng.poisson(sales[some] * (days - days // 2))
     shown = rng.poisson(pace[some] * days) + units
     rows = pd.DataFrame({"product_id": names[some], "moment": moment, "age_days": days, "current": current})
-    rows = rows.assign(**dict.fromkeys((*STATE, *(f"{name}_half" for name in HALVES)), 0.0), line=20.0 * price[some])
+    rows = rows.assign(**dict.fromkeys((*STATE, *(f"{name}_half" for name in HALVES)), 0.0), line=line[some])
     return rows.assign(
         units_so_far=units.astype(float),
         units_so_far_half=half.astype(float),
