@@ -21,6 +21,7 @@ from coldframe.paths import Workspace
 from coldframe.snapshots import Snapshot
 from ml.growth import data, evaluate
 from ml.growth.data import Launches
+from ml.growth.decide import PACE
 from ml.growth.evaluate import average_precision, calibration_error
 from ml.growth.model import METHODS
 
@@ -30,6 +31,7 @@ METHOD_NAMES = {
     "units": "units so far",
     "category_prior": "category prior",
     "two_features": "logistic on two features",
+    PACE: "pace over the category's line",
     MODEL: "**launch model**",
 }
 

@@ -11,7 +11,10 @@ from datetime import date
 from ml.promotion import Scores, decide_promotion
 
 LEAST_BESTSELLERS = 20
-"""Validated blockbusters below which a difference between methods is noise, and the rule serves."""
+"""Validated blockbusters below which a difference between methods is noise, and PACE serves."""
+PACE = "pace"
+"""Pace in money over the category's line: what serves before methods can be told apart. Units so far, which every
+method must beat to be chosen, would rank teas before sofas."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ BASE_RATE = "base_rate"
 
 
 def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule") -> Choice:
-    """The method of the greatest average precision among those surely better than the rule, else the rule.
+    """The method of the greatest average precision among those surely better than the rule, else the rule; PACE where
+    too little is validated to tell.
 
     Average precision decides rather than log loss, because traffic goes to the head of the ranking, and the chances are
     calibrated afterwards whatever ranked them. "Surely": the lower 80 % bound of the gain is above zero. Chances worse
@@ -48,7 +52,7 @@ def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule
     """
     if rule not in evidence or bestsellers < LEAST_BESTSELLERS:
         return Choice(
-            rule,
+            PACE,
             (f"{bestsellers} validated blockbusters are too few to tell methods apart (needed: {LEAST_BESTSELLERS})",),
         )
     choice = _best(evidence, rule)

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from ml.growth.decide import BASE_RATE
+from ml.growth.decide import BASE_RATE, PACE
 from ml.growth.features import FEATURES, Frame
 
 LEAST_POSITIVES = 20
@@ -48,6 +48,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     RULE_METHOD: ("units",),
     "category_prior": ("category_hits",),
     "two_features": ("units", "category_hits"),
+    PACE: ("over_line_7",),
     "launch_model": (*FEATURES, EXPECTED),
 }
 _EDGE = 1e-5

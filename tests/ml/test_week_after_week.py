@@ -71,7 +71,7 @@ def publish(place: Workspace, weeks: int, name: str = "a") -> Request:
     known = products[products["launched_on"] <= as_of]
     folder = place.snapshots / f"{as_of}-{name}"
     if not folder.is_dir():
-        write_snapshot(folder, as_of, **shop.tables(shop.panel(weeks), known))
+        write_snapshot(folder, as_of, **shop.tables(shop.panel(weeks), known, shop.videos()))
     place.current.unlink(missing_ok=True)
     place.current.symlink_to(folder.name)
     return Request(source=place.source, as_of=as_of)

@@ -1,6 +1,6 @@
 """Which method is today's favourite, and which may serve."""
 
-from ml.growth.decide import BASE_RATE, LEAST_BESTSELLERS, Choice, Evidence, Held, choose, serve
+from ml.growth.decide import BASE_RATE, LEAST_BESTSELLERS, PACE, Choice, Evidence, Held, choose, serve
 
 RULE = Evidence(0.10, 0.0)
 
@@ -17,9 +17,9 @@ def test_a_gain_that_may_be_noise_leaves_the_rule_in_place() -> None:
     assert "no method surely beats" in chosen.reasons[0]
 
 
-def test_with_too_few_bestsellers_the_rule_serves_whatever_the_figures_say() -> None:
-    chosen = choose({"rule": RULE, "logistic": Evidence(0.9, 0.5)}, LEAST_BESTSELLERS - 1)
-    assert chosen.method == "rule"
+def test_with_too_few_bestsellers_the_pace_over_the_line_serves_whatever_the_figures_say() -> None:
+    chosen = choose({"rule": RULE, PACE: Evidence(0.05, -0.1), "logistic": Evidence(0.9, 0.5)}, LEAST_BESTSELLERS - 1)
+    assert chosen.method == PACE
     assert "too few" in chosen.reasons[0]
 
 
@@ -30,8 +30,13 @@ def test_chances_worse_than_the_base_rate_give_way_to_it() -> None:
     assert "the chances of logistic would mislead: log loss 0.5000 beside the base rate's 0.4000" in chosen.reasons
 
 
-def test_without_any_evidence_the_rule_serves() -> None:
-    assert choose({}, 0).method == "rule"
+def test_without_any_evidence_the_pace_over_the_line_serves() -> None:
+    assert choose({}, 0).method == PACE
+
+
+def test_with_evidence_the_pace_over_the_line_must_beat_the_rule_like_any_other() -> None:
+    assert choose({"rule": RULE, PACE: Evidence(0.3, -0.01)}, 500).method == "rule"
+    assert choose({"rule": RULE, PACE: Evidence(0.3, 0.1), "logistic": Evidence(0.2, 0.07)}, 500).method == PACE
 
 
 def test_losses_that_look_alike_are_printed_until_they_differ() -> None:
@@ -82,8 +87,8 @@ def test_a_held_method_whose_chances_came_to_mislead_gives_way_to_the_base_rate(
 
 
 def test_a_held_method_stays_where_too_little_was_validated_to_judge_it() -> None:
-    rule = choose(ALL, LEAST_BESTSELLERS - 1)
-    chosen = serve(rule, Held("boosting"), ALL, LEAST_BESTSELLERS - 1)
+    untold = choose(ALL, LEAST_BESTSELLERS - 1)
+    chosen = serve(untold, Held("boosting"), ALL, LEAST_BESTSELLERS - 1)
     assert chosen.method == "boosting"
     assert "too few" in chosen.reasons[1]
     assert serve(choose({}, 0), Held("boosting"), {}, 0).method == "boosting"

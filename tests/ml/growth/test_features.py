@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from ml.growth import data, like, rates
+from ml.growth.decide import PACE
 from ml.growth.features import FEATURES, GROUPS, kin
-from tests.ml.growth.conftest import WEEKS, catalogue, monday, panel, videos
+from ml.growth.model import METHODS
+from tests.ml.growth.conftest import PRICE, WEEKS, catalogue, monday, panel, videos
 
 Load = Callable[..., data.Launches]
 END = pd.Timestamp(monday(WEEKS))
@@ -59,6 +61,21 @@ def test_each_feature_is_in_one_group_and_known_or_empty_but_never_infinite(load
     assert list(values.columns) == list(FEATURES)
     assert not np.isinf(values.to_numpy()).any()
     assert values["impressions"].isna().all(), "the shop has no traffic, which is not the same as never shown"
+
+
+def test_by_pace_over_the_line_the_first_of_a_slow_category_comes_before_one_its_category_outsells(load: Load) -> None:
+    teas, products = panel(), catalogue()
+    teas.loc[teas["product_id"] == "late_hit", ["units", "gmv"]] = [30, 75.0]
+    units = -(-panel()["units"] // 5)
+    sofas = teas.assign(product_id="sofa_" + teas["product_id"], category="sofa", units=units, gmv=units * PRICE)
+    launches = load(
+        pd.concat([teas, sofas], ignore_index=True),
+        pd.concat([products, products.assign(product_id="sofa_" + products["product_id"], category="sofa")]),
+    )
+    values = kin(launches, END).frame(launches.current).values.set_index(launches.current["product_id"])
+    assert values.loc["late_hit", "units"] > values.loc["sofa_late_hit", "units"]
+    [name] = METHODS[PACE]
+    assert values.loc["late_hit", name] < values.loc["sofa_late_hit", name]
 
 
 def test_what_a_category_did_counts_from_when_it_was_known(load: Load) -> None:

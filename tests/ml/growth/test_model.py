@@ -6,6 +6,7 @@ import pytest
 from scipy.special import expit
 
 from ml.growth import model
+from ml.growth.decide import PACE
 from ml.growth.features import FEATURES, Frame
 from ml.growth.model import LEAST_POSITIVES, METHODS, Demand, calibrate, fit, learn_demand, spread
 
@@ -19,8 +20,9 @@ def frame(count: int, seed: int = 0, **fixed: float) -> Frame:
 
 
 def hits(of: Frame, seed: int = 0) -> np.ndarray:
-    """Launches that sold more become blockbusters more often."""
-    told = expit(2 * of.values["units"] + 2 * of.values["category_hits"] - 1.5)
+    """Launches that sold more become blockbusters more often, and so do those of a greater pace over the line."""
+    over_line = of.values[METHODS[PACE][0]]
+    told = expit(2 * (of.values["units"] + of.values["category_hits"] + over_line.fillna(0)) - 1.5)
     return np.random.default_rng(seed).random(len(of)) < told.to_numpy()
 
 
@@ -28,7 +30,7 @@ def hits(of: Frame, seed: int = 0) -> np.ndarray:
 def test_every_method_learns_from_what_it_looks_at(method: str) -> None:
     seen = frame(1200)
     chance = fit(method, seen, hits(seen), NOTHING_LEARNED).score(seen)
-    looked_at = "category_hits" if method == "category_prior" else "units"
+    [looked_at, *_] = [name for name in METHODS[method] if name in ("units", "category_hits", *METHODS[PACE])]
     assert ((chance > 0) & (chance < 1)).all()
     assert np.corrcoef(chance, seen.values[looked_at])[0, 1] > 0.5
 
@@ -40,6 +42,21 @@ def test_a_feature_nobody_has_is_no_obstacle(method: str) -> None:
     demand = learn_demand(missing, np.log1p(np.arange(300.0)))
     assert np.isfinite(fit(method, missing, hits(seen), demand).score(missing)).all()
     assert np.isfinite(demand.log(missing)).all()
+
+
+def test_a_launch_of_a_category_too_small_for_a_line_is_neither_first_nor_last_by_pace() -> None:
+    [name] = METHODS[PACE]
+    seen = frame(900)
+    some = Frame(
+        seen.values.assign(**{name: seen.values[name].where(np.arange(900) % 3 > 0)}), seen.topics, np.ones(900)
+    )
+    fitted = fit(PACE, some, hits(seen), NOTHING_LEARNED)
+    chance, unknown = fitted.score(some), some.values[name].isna().to_numpy()
+    assert np.ptp(chance[unknown]) == 0
+    assert 0.3 < (chance[~unknown] < chance[unknown][0]).mean() < 0.7
+    assert list(fitted.contributions(some)) == [name]
+    nobody = Frame(seen.values.assign(**{name: np.nan}), seen.topics, seen.age_days)
+    assert np.isfinite(fit(PACE, nobody, hits(seen), NOTHING_LEARNED).score(nobody)).all()
 
 
 def test_with_too_few_blockbusters_every_launch_gets_the_base_rate_never_zero() -> None:
