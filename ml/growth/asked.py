@@ -6,9 +6,11 @@ from typing import Any
 
 import pandas as pd
 
+from coldframe import snapshots
 from coldframe.errors import ConfigurationError, NotAvailableError
 from coldframe.files import whole
 from coldframe.paths import workspace
+from ml.growth.data import LIVE_DAYS
 from ml.growth.steps import MODEL
 from ml.registry import Registry, Release
 
@@ -36,16 +38,17 @@ def write_scores(source: str, as_of: date, path: Path) -> int:
 def explain_score(source: str, as_of: date, product: str) -> dict[str, Any]:
     """One live launch: `score` (its row), `because` (groups of features, what each adds to the log-odds), `like_items`.
 
-    Raises ConfigurationError for a product that is no live launch of that day, NotAvailableError without scores of it.
+    Raises ConfigurationError for a product that is no live launch of that day and says what it is instead,
+    NotAvailableError without scores of the day.
     """
     release = _release(source, as_of)
     scores = release.table("scores")
     found = scores[scores["product_id"] == product]
     if found.empty:
-        some = ", ".join(scores["product_id"].head(3)) or "none"
+        some = ", ".join(scores["product_id"].head(3)) or "there is none"
         raise ConfigurationError(
-            f"{product!r} is no live launch of {source} as of {as_of}: of {len(scores):,} in their first 26 weeks the "
-            f"most promising are {some}. `coldframe score --out FILE` writes all of them."
+            f"{_instead(source, as_of, product)} Live launches, the most promising first: {some}. "
+            "`coldframe score --out FILE` writes all of them."
         )
 
     def rows(name: str) -> list[dict[str, Any]]:
@@ -54,6 +57,28 @@ def explain_score(source: str, as_of: date, product: str) -> dict[str, Any]:
 
     [score] = _plain(found)
     return {"score": score, "because": rows("contributions"), "like_items": rows("like_items"), "release": release.id}
+
+
+def _instead(source: str, as_of: date, product: str) -> str:
+    """What a product is that is no live launch."""
+    known = snapshots.of_day(workspace(source), as_of).frame(
+        "dim_product", ("product_id", "launched_on", "launch_source", "relisted_of")
+    )
+    told = known[known["product_id"] == product]
+    if told.empty:
+        return f"{product!r} is not in the catalogue of {source} as of {as_of}."
+    row = told.iloc[0]
+    if pd.isna(row["launched_on"]):
+        return f"{product!r} is no launch: nobody declared its first day, and it has neither a price nor a sale yet."
+    day = pd.Timestamp(row["launched_on"])
+    if day > pd.Timestamp(as_of):
+        if pd.notna(again := row["relisted_of"]):
+            return f"{product!r} launches on {day:%F}; as a relisting of {again} it is scored from that day on."
+        evening = day - pd.Timedelta(days=1)
+        return f"{product!r} launches on {day:%F}; it is scored from the evening before on (--as-of {evening:%F})."
+    if row["launch_source"] == "before_history":
+        return f"{product!r} is no launch: it was on sale when the history of {source} begins."
+    return f"{product!r} is no launch any more: launched on {day:%F}, more than {LIVE_DAYS // 7} weeks before {as_of}."
 
 
 def _release(source: str, as_of: date) -> Release:

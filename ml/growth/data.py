@@ -60,7 +60,8 @@ class Launches:
     relisted), listed_on (its own first day), launch_week (Monday of launched_on), declared_on, relisted_of.
     `rows`: a launch at a moment (product_id, moment, age_days, current, the columns of STATE, `…_half` of HALVES, line:
     GMV of 18 weeks from which on a product of its category was in the top tenth lately, NaN in too small a category),
-    sorted by moment and product. `current` rows are live launches at the end of the as-of.
+    sorted by moment and product. `current` rows are live launches at the end of the as-of, those of the day after with
+    an age of 0: plans made then are for that day.
     `outcomes`: what was known of a launch at the end of a Sunday (until: the midnight after it; product_id, weeks,
     units and gmv of those weeks, hit). `carried`: which creators' videos and livestreams carried a launch (product_id,
     creator_id, known_on: from when that was known first). `cutoffs` are the untils to validate from, `end` the last
@@ -108,7 +109,7 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
         raise NotAvailableError(f"Snapshot {snapshot.id} has no complete week. Land at least one.")
     end = pd.Timestamp(weeks.max()) + pd.Timedelta(weeks=1)
     now = pd.Timestamp(snapshot.as_of) + pd.Timedelta(days=1)
-    catalogue = snapshot.query(_CATALOGUE.format(as_of=snapshot.as_of)).set_index("product_id")
+    catalogue = snapshot.query(_CATALOGUE.format(day=now.date())).set_index("product_id")
     for name in ("launched_on", "listed_on", "launch_week", "declared_on"):
         catalogue[name] = pd.to_datetime(catalogue[name])
     spine = _spine(catalogue, now, end)
@@ -218,10 +219,12 @@ def _lines(snapshot: Snapshot, mondays: "pd.Series[pd.Timestamp]") -> pd.DataFra
     return lines.assign(monday=pd.to_datetime(lines["monday"]))
 
 
+# Up to the day after the as-of: what is announced for it is known, and its first plan is made now. But for relistings:
+# their past is put together from their first day on, and without it they would have a clean slate.
 _CATALOGUE = """
 with shelf as (
     select product_id, arg_min(price, valid_from) as price from dim_price
-    where valid_from <= date '{as_of}' group by product_id
+    where valid_from <= date '{day}' group by product_id
 ),
 products as (
     select
@@ -238,7 +241,7 @@ select
     counted_from as launched_on, launched_on as listed_on, date_trunc('week', counted_from)::date as launch_week,
     declared_on, relisted_of
 from products
-where launch_source <> 'before_history' and launched_on <= date '{as_of}'
+where launch_source <> 'before_history' and launched_on < date '{day}' + if(relisted_of is null, 1, 0)
 order by product_id
 """
 

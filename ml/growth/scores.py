@@ -124,13 +124,15 @@ def _reason(row: Any, has_traffic: bool, teachers: int) -> str:
         if row.line > 0:
             pace = row.gmv_so_far / max(days, 1) * 7 * WEEKS / row.line
             told.append(f"on pace for {pace:,.1f} times what the category's top tenth sells in {WEEKS} weeks")
-    else:
+    elif days:
         told.append(f"nothing sold in {days} day{'s' * (days != 1)}: judged by what is like it")
-    if has_traffic:
+    else:
+        told.append(f"launches on {row.launched_on:%F}: judged by what is like it")
+    if has_traffic and days:
         shown = f"shown {int(row.impressions_so_far):,} times"
         per = row.orders_so_far / row.impressions_so_far * 1000 if row.impressions_so_far else 0
         told.append(f"{shown}, {per:,.1f} orders per 1,000" if row.impressions_so_far else "never shown")
-    else:
+    elif not has_traffic:
         told.append("the source has no traffic: judged by units, whoever pushed it")
     if row.contents_so_far > 0:
         several = f"{int(row.contents_so_far):,} videos or livestreams"

@@ -64,11 +64,11 @@ def sunday(weeks: int) -> date:
     return shop.monday(weeks) - timedelta(days=1)
 
 
-def publish(place: Workspace, weeks: int, name: str = "a") -> Request:
-    """The shop after so many weeks; returns the request of that Sunday."""
+def publish(place: Workspace, weeks: int, name: str = "a", announced: int = 0) -> Request:
+    """The shop after so many weeks, and launches `announced` for the days after; returns the request of that Sunday."""
     as_of = sunday(weeks)
     products = shop.catalogue()
-    known = products[products["launched_on"] <= as_of]
+    known = products[products["launched_on"] <= as_of + timedelta(days=announced)]
     folder = place.snapshots / f"{as_of}-{name}"
     if not folder.is_dir():
         write_snapshot(folder, as_of, **shop.tables(shop.panel(weeks), known, shop.videos()))
@@ -92,6 +92,14 @@ def test_a_new_launch_enters_next_weeks_plan_though_no_better_method_was_found(p
     assert (first.facts["promotion"], second.facts["promotion"]) == ("promote", "refresh")
     assert "entering" not in before
     assert (after["entering"].action, after["entering"].details["age_weeks"]) == ("seed", 1)
+
+
+def test_what_launches_tomorrow_is_on_the_plan_for_tomorrow(place: Workspace) -> None:
+    request = publish(place, 33, announced=1)
+    growth(request)
+    [line] = [x for x in Ledger.open().lines(incubation(request).facts["plan_id"]) if x.product_id == "entering"]
+    assert (line.action, line.details["age_weeks"]) == ("seed", 0)
+    assert f"launches on {shop.monday(33)}" in line.reason
 
 
 def test_ages_and_evidence_move_with_the_weeks(place: Workspace) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from coldframe.errors import ConfigurationError, NotAvailableError
 from ml.growth import asked
+from tests.ml.snapshots import write_snapshot
 
 DAY = date(2024, 9, 29)
 
@@ -64,9 +65,34 @@ def test_one_launch_is_explained_by_plain_values(served: list[Any]) -> None:
     assert found["like_items"][1] == {"like_id": "older", "units": None}
 
 
-def test_what_is_no_live_launch_is_refused_with_some_that_are(served: list[Any]) -> None:
-    with pytest.raises(ConfigurationError, match=r"'p9' is no live launch of shop .* 2 in their .* are p1, p2"):
-        asked.explain_score("shop", DAY, "p9")
+@pytest.mark.parametrize(
+    ("product", "told"),
+    [
+        ("p9", r"'p9' is not in the catalogue of shop as of 2024-09-29\."),
+        ("next", r"'next' launches on 2024-10-05; it is scored from the evening before on \(--as-of 2024-10-04\)\."),
+        ("again", r"'again' launches on 2024-09-30; as a relisting of old it is scored from that day on\."),
+        ("gone", r"'gone' is no launch any more: launched on 2024-02-01, more than 26 weeks before 2024-09-29\."),
+        ("old", r"'old' is no launch: it was on sale when the history of shop begins\."),
+        ("silent", r"'silent' is no launch: nobody declared its first day, and it has neither a price nor a sale"),
+    ],
+)
+def test_what_is_no_live_launch_is_told_what_it_is_and_some_that_are(
+    served: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, product: str, told: str
+) -> None:
+    known = pd.DataFrame(
+        [
+            ("next", date(2024, 10, 5), "declared", None),
+            ("again", date(2024, 9, 30), "declared", "old"),
+            ("gone", date(2024, 2, 1), "first_sale", None),
+            ("old", date(2023, 1, 1), "before_history", None),
+            ("silent", None, "before_history", None),
+        ],
+        columns=["product_id", "launched_on", "launch_source", "relisted_of"],
+    )
+    snapshot = write_snapshot(tmp_path / "snapshot", DAY, dim_product=known)
+    monkeypatch.setattr(asked.snapshots, "of_day", lambda place, day: snapshot)
+    with pytest.raises(ConfigurationError, match=f"^{told}.*Live launches, the most promising first: p1, p2"):
+        asked.explain_score("shop", DAY, product)
 
 
 def test_scores_of_another_day_are_no_answer(served: list[Any]) -> None:

@@ -1,6 +1,7 @@
 """What counts as a launch and as a blockbuster, and that nothing is known before it was."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -68,6 +69,22 @@ def test_a_launch_is_seen_at_each_landmark_and_a_live_one_at_the_end_of_the_as_o
     assert hit["units_so_far_half"].tolist() == [60 * (age // 2) // 7 for age in data.AGES]
     now = launches.current.set_index("product_id")
     assert now["age_days"].to_dict() == {"steady": 140, "late_hit": 14}
+
+
+def test_what_launches_on_the_day_after_is_live_with_an_age_of_nothing_and_what_launches_later_is_not(
+    load: Load,
+) -> None:
+    products = catalogue()
+    announced = products[products["product_id"] == "late_hit"]
+    days = {"tomorrow": monday(WEEKS), "later": monday(WEEKS) + timedelta(days=1), "again": monday(WEEKS)}
+    known = [announced.assign(product_id=name, launched_on=day, launch_source="declared") for name, day in days.items()]
+    known[2]["relisted_of"] = "old05"
+    launches = load(panel(), pd.concat([products, *known], ignore_index=True))
+    now = launches.current.set_index("product_id")
+    assert now["age_days"].to_dict() == {"steady": 140, "late_hit": 14, "tomorrow": 0}
+    assert now.loc["tomorrow", ["units_so_far", "gmv_so_far", "units_so_far_half"]].eq(0).all()
+    assert not {"later", "again"} & set(launches.catalogue.index), "a relisting has its past from its first day on"
+    assert "tomorrow" not in set(launches.known(END)["product_id"])
 
 
 def test_what_sells_later_changes_nothing_that_was_known_before(load: Load) -> None:

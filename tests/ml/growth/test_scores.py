@@ -117,27 +117,20 @@ def test_a_category_without_history_and_a_merchant_with_one_product_are_judged_b
     assert told["merchant_tier"] is None or pd.isna(told["merchant_tier"])
 
 
-def test_on_its_first_morning_a_launch_is_judged_by_what_is_like_it(
-    load: Load, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(shop, "LAUNCHES", shop.LAUNCHES | {"fresh": (shop.WEEKS, 1)})
+def test_on_its_first_morning_a_launch_is_judged_by_what_is_like_it(load: Load) -> None:
     known = shop.catalogue()
-    known.loc[known["product_id"] == "fresh", "launched_on"] = shop.monday(shop.WEEKS)
-    launches = load(shop.panel(), known[known["launched_on"] < shop.monday(shop.WEEKS)])
-    row = launches.current.iloc[[0]].assign(product_id="fresh", age_days=0, moment=launches.end, last_sold_age=np.nan)
-    row[["units_so_far", "gmv_so_far", "orders_so_far", "days_sold", "units_so_far_half", "gmv_so_far_half"]] = 0.0
-    fresh = launches.catalogue.loc[["late_hit"]].rename(index={"late_hit": "fresh"})
-    fresh = fresh.assign(launched_on=launches.end, listed_on=launches.end, launch_week=launches.end, price=3.0)
-    told = table(
-        replace(
-            launches,
-            rows=pd.concat([launches.rows, row], ignore_index=True),
-            catalogue=pd.concat([launches.catalogue, fresh]),
-        )
-    ).loc["fresh"]
-    assert "nothing sold in 0 days: judged by what is like it" in told["reasons"]
-    assert told["gmv_per_unit"] == 3.0
+    fresh = known[known["product_id"] == "late_hit"].assign(
+        product_id="fresh", launched_on=shop.monday(shop.WEEKS), launch_source="declared", list_price=3.0
+    )
+    launches = load(shop.panel(), pd.concat([known, fresh], ignore_index=True))
+    told = table(launches).loc["fresh"]
+    assert told["reasons"].startswith(f"launches on {shop.monday(shop.WEEKS)}: judged by what is like it")
+    assert (told["age_days"], told["age_weeks"], told["units_so_far"], told["gmv_per_unit"]) == (0, 0, 0, 3.0)
     assert told["demand_q90"] > 0
+    seen = launches.rows.assign(impressions_so_far=0.0, clicks_so_far=0.0, carts_so_far=0.0)
+    reasons = table(replace(launches, rows=seen, has_traffic=True))["reasons"]
+    assert "never shown" in reasons["late_hit"]
+    assert "never shown" not in reasons["fresh"], "there was no time to"
 
 
 def test_like_items_tell_their_course_and_contributions_the_strongest_first(
