@@ -4,7 +4,7 @@ The command `coldframe evaluate-policy` and whoever promotes a policy come here;
 printed, written and stored.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -100,7 +100,7 @@ def answer(log: logs.Table, question: logs.Question | None, policy: str | None) 
             )
         elif found.unseen > 1 - logs.SUMS:
             never += f"; it showed {_listed(sorted(set(log.rows['action'])))}"
-        notes.insert(0, never)
+        notes[:0] = [never, *_nearly_shown(log, question.choices)]
     return head | asdict(found) | {"notes": notes}
 
 
@@ -111,6 +111,18 @@ def _never_shown(log: Log, policy: Probabilities, choices: pd.DataFrame) -> str:
     shares = shares[shares > 0].sort_values(ascending=False, kind="stable")
     told = _listed([f"{name} ({share:.1%})" for name, share in shares.items()])
     return f"{told}, together {shares.sum():.1%} of the policy's probability" if len(shares) > 1 else told
+
+
+def _nearly_shown(log: logs.Table, choices: pd.DataFrame) -> Iterator[str]:
+    """What a policy writes in other letters than the log: to us another thing, to whoever wrote it maybe the same."""
+    for role in ("action", *logs.WHERE):
+        if role in choices:
+            shown = set(log.rows[role])
+            plain = {name.strip().casefold(): name for name in sorted(shown)}
+            others = sorted(set(choices[role]) - shown)
+            alike = [f"{name!r} ({near!r})" for name in others if (near := plain.get(name.strip().casefold()))]
+            if alike:
+                yield f"the same but for case or spaces in {log.column(role)}: {_listed(alike)}; write them as there"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -125,8 +125,8 @@ def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
         keys |= {column: column for column in there if column in log.context and column not in keys.values()}
         if strangers := [column for column in there if column != PROBABILITY and column not in keys.values()]:
             raise ConfigurationError(
-                f"{name} has {', '.join(strangers)}, which is of no choice in {log.name}. Columns beside {PROBABILITY} "
-                "may be the action, where and when it is shown, and what --context names. Name it, or leave it out."
+                f"{name} has {', '.join(strangers)}, which is of no choice in {log.name}. "
+                f"{_where_to_put(strangers, keys, log)}"
             )
         if missing := [role for role in _actions(log) if role not in keys]:
             raise ConfigurationError(
@@ -139,7 +139,8 @@ def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
     table = replace(table, rows=rows)
     values = rows[PROBABILITY].to_numpy()
     _refuse(table, PROBABILITY, np.isnan(values), "empty", "Each action needs its probability")
-    _refuse(table, PROBABILITY, (values < 0) | (values > 1), "outside 0 … 1", "Give probabilities, not percent")
+    _refuse(table, PROBABILITY, values < 0, "below 0", "Give probabilities; what is never chosen has 0")
+    _refuse(table, PROBABILITY, values > 1, "above 1", "Give probabilities, not percent")
     _filled(table, list(keys))
     _refuse(table, "action", rows.duplicated(list(keys)).to_numpy(), "names an action again", "Give one row an action")
     context = [key for key in keys if key not in _actions(log)]
@@ -152,6 +153,19 @@ def read_policy(source: Path | pd.DataFrame, name: str, log: Table) -> Table:
             f"{wrong.iloc[0]:.4f}. Give every action its probability, each context for itself."
         )
     return table
+
+
+def _where_to_put(strangers: Sequence[str], keys: Mapping[str, str], log: Table) -> str:
+    """What columns of a policy could be that are none of its `keys`: a context, or what the log calls otherwise."""
+    contexts = [column for column in strangers if column in log.unused]
+    unsaid = [column for role, column in log.called.items() if role not in (*_NUMBERS, "round", *keys)]
+    advice = []
+    if contexts:
+        options = " ".join(f"--context {column}" for column in contexts)
+        advice.append(f"If each choice is made within it, say {options}.")
+    if unsaid and not {*strangers} <= {*contexts, *log.called.values()}:
+        advice.append(f"If it is what {log.name} calls {' or '.join(unsaid)}, call it so here too.")
+    return " ".join([*advice, "Else leave it out." if advice else "Leave it out."])
 
 
 def ask(log: Table, policy: Table | str | None) -> Question:

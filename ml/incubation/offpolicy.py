@@ -120,7 +120,7 @@ def evaluate(log: Log, wanted: np.ndarray, policy: Probabilities | None = None) 
     total = impressions.sum()
     mass = log.impressions * weight
     size = float(mass.sum() ** 2 / (mass @ weight)) if mass.any() else 0.0
-    largest = float(per_round(mass).max() / mass.sum()) if mass.any() else 1.0
+    largest = float(per_round(mass).max() / mass.sum()) if mass.any() else 0.0
     rewarded = int((per_round(log.reward * weight) != 0).sum())
     mean_weight = float(mass.sum() / total)
     evidence = (len(weight), int(total), size, largest, mean_weight, share)

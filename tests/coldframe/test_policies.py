@@ -98,6 +98,18 @@ def test_what_the_log_never_showed_is_named(log: Path, tmp_path: Path) -> None:
     assert "p3 (37.0%), p0 (20.0%)" in told and "together 100.0% of the policy's probability; it showed 0, 1" in told
 
 
+def test_what_differs_from_the_log_in_case_or_spaces_only_is_told(log: Path, tmp_path: Path) -> None:
+    pd.read_csv(log).assign(item_id=lambda rows: "p" + rows["item_id"].astype(str)).to_csv(log, index=False)
+    table = pd.DataFrame({"item_id": ["p0", "p1", "P2", "p3\t", "p7"], "probability": 0.2})
+    table.to_csv(tmp_path / "new.csv", index=False)
+    told = call("--log", log, "--policy", tmp_path / "new.csv")[1]
+    alike = "! the same but for case or spaces in shop.csv, column item_id: 'P2' ('p2'), 'p3\\t' ('p3'); write"
+    assert alike in told
+    table.replace({"P2": "p2", "p3\t": "p3"}).to_csv(tmp_path / "new.csv", index=False)
+    told = call("--log", log, "--policy", tmp_path / "new.csv")[1]
+    assert "never showed p7 (20.0%)" in told and "but for case" not in told
+
+
 def test_a_policy_that_is_the_one_that_ran_is_told_as_such(log: Path) -> None:
     assert "It shows what the one that ran showed, as often" in call("--log", log, "--policy", "uniform")[1]
 

@@ -181,14 +181,21 @@ def test_a_policy_without_a_context_holds_in_each() -> None:
     ("table", "error", "message"),
     [
         (TABLE.assign(probability=0.4), BadInputError, "do not add up to 1 in 2 of 2 contexts in position; .* 0.8000"),
-        (TABLE.assign(probability=[1.5, -0.5, 0.5, 0.5]), BadInputError, "outside 0 … 1 in 2 of 4 rows"),
+        (TABLE.assign(probability=[50, 50, 10, 90]), BadInputError, "above 1 in 4 of 4 rows; .* not percent"),
+        (TABLE.assign(probability=[1.05, -0.05, 0.5, 0.5]), BadInputError, "below 0 in 1 of 4 rows; .* chosen has 0"),
         (TABLE.assign(probability=[np.nan, 1, 0.5, 0.5]), BadInputError, "empty in 1 of 4 rows"),
         (TABLE.assign(position=1, probability=0.25), BadInputError, "names an action again in 2 of 4 rows"),
         (TABLE.drop(columns="probability"), ConfigurationError, "has no column 'probability'"),
         (TABLE.drop(columns="item_id"), ConfigurationError, "does not say which action it chooses"),
         (TABLE.assign(weekday=1), ConfigurationError, "policy.csv has weekday, which is of no choice in log"),
-        (TABLE.assign(click=0), ConfigurationError, "policy.csv has click, which is of no choice in log"),
-        (TABLE.assign(pscore=0.5), ConfigurationError, "policy.csv has pscore, which is of no choice in log"),
+        (TABLE.assign(click=0), ConfigurationError, r"has click, which is of no choice in log\. Leave it out"),
+        (TABLE.assign(pscore=0.5), ConfigurationError, r"has pscore, which is of no choice in log\. Leave it out"),
+        (TABLE.assign(user_feature=1), ConfigurationError, "say --context user_feature. Else leave it out"),
+        (
+            TABLE.rename(columns={"item_id": "sku"}),
+            ConfigurationError,
+            "has sku, which is of no choice in log. If it is what log calls item_id, call it so here too",
+        ),
     ],
 )
 def test_a_policy_that_is_none_is_refused(table: pd.DataFrame, error: type[Exception], message: str) -> None:

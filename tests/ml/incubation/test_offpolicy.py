@@ -222,3 +222,4 @@ def test_a_log_that_showed_none_of_it_is_refused() -> None:
     log = drawn(2000)
     found = evaluate(log, np.zeros(2000), Probabilities(np.zeros(1, int), np.array([9]), np.ones(1)))
     assert found.unseen == 1 and "a log of other actions" in found.refused[1]
+    assert found.largest_share == 0 and not any("one round has" in reason for reason in found.refused)
