@@ -60,6 +60,7 @@ def launches(rng: np.random.Generator) -> Launches:
             "listed_on": began,
             "launch_week": began - pd.to_timedelta(began.dayofweek, unit="D"),
             "declared_on": began,
+            "first_seen_on": began,
             "relisted_of": None,
         },
         index=pd.Index(names, name="product_id"),

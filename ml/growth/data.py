@@ -57,7 +57,8 @@ class Launches:
 
     `catalogue` (index product_id): merchant_id, merchant_tier, category, subcategory, brand, title, price (list or
     first shelf price; NaN where unknown), image_count, description_length, launched_on (of the first id, if it was
-    relisted), listed_on (its own first day), launch_week (Monday of launched_on), declared_on, relisted_of.
+    relisted), listed_on (its own first day), launch_week (Monday of launched_on), declared_on, first_seen_on (day on
+    which this very id was first shown or sold; NaT before), relisted_of.
     `rows`: a launch at a moment (product_id, moment, age_days, current, the columns of STATE, `…_half` of HALVES, line:
     GMV of 18 weeks from which on a product of its category was in the top tenth lately, NaN in too small a category),
     sorted by moment and product. `current` rows are live launches at the end of the as-of, those of the day after with
@@ -110,7 +111,7 @@ def load(workspace: Workspace, snapshot: Snapshot) -> Launches:
     end = pd.Timestamp(weeks.max()) + pd.Timedelta(weeks=1)
     now = pd.Timestamp(snapshot.as_of) + pd.Timedelta(days=1)
     catalogue = snapshot.query(_CATALOGUE.format(day=now.date())).set_index("product_id")
-    for name in ("launched_on", "listed_on", "launch_week", "declared_on"):
+    for name in ("launched_on", "listed_on", "launch_week", "declared_on", "first_seen_on"):
         catalogue[name] = pd.to_datetime(catalogue[name])
     spine = _spine(catalogue, now, end)
     cutoffs = _cutoffs(spine, catalogue, end)
@@ -226,12 +227,17 @@ with shelf as (
     select product_id, arg_min(price, valid_from) as price from dim_price
     where valid_from <= date '{day}' group by product_id
 ),
+shown as (
+    select product_id, min(date) as first_shown_on from fct_traffic_day where impressions > 0 group by product_id
+),
 products as (
     select
-        dim_product.*, coalesce(dim_product.list_price, shelf.price) as price, dim_merchant.tier as merchant_tier,
+        dim_product.*, least(first_shown_on, dim_product.first_sold_on) as first_seen_on,
+        coalesce(dim_product.list_price, shelf.price) as price, dim_merchant.tier as merchant_tier,
         coalesce(earlier.launched_on, dim_product.launched_on) as counted_from
     from dim_product
     left join shelf using (product_id)
+    left join shown using (product_id)
     left join dim_merchant using (merchant_id)
     left join dim_product as earlier on earlier.product_id = dim_product.relisted_of
 )
@@ -239,7 +245,7 @@ select
     product_id, merchant_id, merchant_tier, category, subcategory, brand, title, price::double as price,
     image_count::double as image_count, description_length::double as description_length,
     counted_from as launched_on, launched_on as listed_on, date_trunc('week', counted_from)::date as launch_week,
-    declared_on, relisted_of
+    declared_on, first_seen_on, relisted_of
 from products
 where launch_source <> 'before_history' and launched_on < date '{day}' + if(relisted_of is null, 1, 0)
 order by product_id

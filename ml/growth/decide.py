@@ -53,7 +53,7 @@ def choose(evidence: Mapping[str, Evidence], bestsellers: int, rule: str = "rule
     if rule not in evidence or bestsellers < LEAST_BESTSELLERS:
         return Choice(
             PACE,
-            (f"{bestsellers} validated blockbusters are too few to tell methods apart (needed: {LEAST_BESTSELLERS})",),
+            (f"validated blockbusters: {bestsellers}, too few to tell methods apart (needed: {LEAST_BESTSELLERS})",),
         )
     choice = _best(evidence, rule)
     found = evidence[choice.method]

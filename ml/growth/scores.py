@@ -53,6 +53,8 @@ COLUMNS: dict[str, str] = {
     "relisted_of": "Product this one is a duplicate of under a new id, else null.",
 }
 
+LATE_DAYS = 14
+"""Days between its launch and the day it was first shown or sold from which on a launch's line tells them apart."""
 LIKE_ITEMS = 5
 """Like items told of each launch."""
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names} | {
@@ -116,39 +118,47 @@ def _reason(row: Any, has_traffic: bool, teachers: int) -> str:
     days = int(row.age_days)
     told = []
     if row.units_so_far > 0:
-        to = "" if pd.isna(row.buyers_so_far) or not row.buyers_so_far else f" to {int(row.buyers_so_far):,} buyers"
+        to = f" to {_count(row.buyers_so_far, 'buyer')}" if row.buyers_so_far > 0 else ""
         told.append(
-            f"sold {int(row.units_so_far):,} units{to} in {days} day{'s' * (days != 1)}, "
-            f"{int(row.rule_rank):,} of {int(row.of_category):,} live launches of its category"
+            f"sold {_count(row.units_so_far, 'unit')}{to} in {_count(days, 'day')}, "
+            f"{int(row.rule_rank):,} of {_count(row.of_category, 'live launch', 'live launches')} of its category"
         )
         if row.line > 0:
             pace = row.gmv_so_far / max(days, 1) * 7 * WEEKS / row.line
             told.append(f"on pace for {pace:,.1f} times what the category's top tenth sells in {WEEKS} weeks")
     elif days:
-        told.append(f"nothing sold in {days} day{'s' * (days != 1)}: judged by what is like it")
+        told.append(f"nothing sold in {_count(days, 'day')}: judged by what is like it")
     else:
         told.append(f"launches on {row.launched_on:%F}: judged by what is like it")
     if has_traffic and days:
-        shown = f"shown {int(row.impressions_so_far):,} times"
+        shown = f"shown {_count(row.impressions_so_far, 'time')}"
         per = row.orders_so_far / row.impressions_so_far * 1000 if row.impressions_so_far else 0
         told.append(f"{shown}, {per:,.1f} orders per 1,000" if row.impressions_so_far else "never shown")
     elif not has_traffic:
         told.append("the source has no traffic: judged by units, whoever pushed it")
     if row.contents_so_far > 0:
-        several = f"{int(row.contents_so_far):,} videos or livestreams"
-        told.append("carried by " + ("one video or livestream" if row.contents_so_far == 1 else several))
+        told.append(f"carried by {_count(row.contents_so_far, 'video or livestream', 'videos or livestreams')}")
     if not teachers:
         told.append("no earlier launch has an outcome yet: a tenth is assumed")
     elif not row.teachers:
         told.append("its category has no earlier launch: the shop's are taken")
     if pd.notna(row.declared_on) and row.declared_on > row.listed_on:
         told.append(f"declared as launched on {row.declared_on:%F}, but sold since {row.listed_on:%F}, which counts")
+    if pd.notna(row.first_seen_on) and (row.first_seen_on - row.listed_on).days >= LATE_DAYS:
+        ago = days - (row.first_seen_on - row.launched_on).days
+        told.append(
+            f"launched on {row.listed_on:%F}, but first {'shown or ' * has_traffic}sold {_count(ago, 'day')} ago"
+        )
     if pd.notna(row.relisted_of):
         told.append(
             f"a relisting of {row.relisted_of} of the same merchant, title and brand, on sale since "
             f"{row.launched_on:%F}: no clean slate"
         )
     return "; ".join(told)
+
+
+def _count(number: float, one: str, several: str | None = None) -> str:
+    return f"{int(number):,} {one if number == 1 else several or one + 's'}"
 
 
 def contributions(launches: Launches, kin: Kin, fitted: Fitted) -> pd.DataFrame:

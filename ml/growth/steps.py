@@ -51,7 +51,7 @@ def growth(request: Request) -> StepResult:
     return StepResult(
         step="growth",
         summary=(
-            f"release {release.id}: {summary['launches']:,} live launches scored by {choice.method} "
+            f"release {release.id}: live launches scored by {choice.method}: {summary['launches']:,} "
             f"({'; '.join(choice.reasons)})"
         ),
         reused=reused,
@@ -160,15 +160,15 @@ def _warnings(launches: data.Launches, validated: pd.DataFrame) -> list[str]:
     told = []
     if not len(validated):
         told.append(
-            f"Of {len(launches.known(launches.end)):,} launches something is known of their weeks 9 to 26; validation "
+            f"Launches of whose weeks 9 to 26 something is known: {len(launches.known(launches.end)):,}. Validation "
             "needs some that were known weeks ago. The scores are not validated, and their intervals say so."
         )
     if not len(live):
         told.append(f"No product was launched in the last {data.LIVE_DAYS // 7} weeks: there is nothing to score.")
     if late := int((catalogue["declared_on"] > catalogue["listed_on"]).sum()):
-        told.append(f"products.launched_on: {late:,} launches are declared after their first sale, which counts.")
+        told.append(f"products.launched_on: launches declared after their first sale, which counts: {late:,}.")
     if again := int(catalogue.loc[live["product_id"], "relisted_of"].notna().sum()):
-        told.append(f"{again:,} live launches are relistings of the same merchant's product: no clean slate.")
+        told.append(f"Live launches that are relistings of the same merchant's product: {again:,}. No clean slate.")
     if len(live) and not launches.has_traffic:
         told.append("The source has no traffic: launches are judged by units, whoever pushed them.")
     return told

@@ -62,6 +62,7 @@ def catalogue() -> pd.DataFrame:
             "description_length": None,
             "launched_on": list(first.values()),
             "declared_on": None,
+            "first_sold_on": list(first.values()),
             "relisted_of": None,
             "launch_source": ["first_sale" if name in LAUNCHES else "before_history" for name in first],
         }
@@ -88,6 +89,7 @@ def tables(weekly: pd.DataFrame, products: pd.DataFrame, shown: pd.DataFrame) ->
         ),
         "fct_order_lines": pd.DataFrame({"customer_id": ["c"]}),
         "fct_content_product": shown,
+        "fct_traffic_day": pd.DataFrame({"product_id": ["none"], "date": [FIRST_WEEK], "impressions": [0]}),
     }
 
 

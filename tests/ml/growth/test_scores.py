@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pandas as pd
@@ -98,6 +99,27 @@ def test_a_launch_declared_after_its_first_sale_begins_with_the_sale_and_says_so
     told = table(load(shop.panel(), products(declared_on=declared))).loc["late_hit"]
     assert told["age_days"] == 14
     assert f"declared as launched on {declared:%F}, but sold since {shop.monday(38):%F}" in told["reasons"]
+
+
+def test_a_launch_long_declared_when_it_was_first_shown_or_sold_says_when_that_was(load: Load) -> None:
+    began = shop.monday(20)
+    for days, told in ((14, "launched on 2024-05-20, but first sold 126 days ago"), (13, None)):
+        known = shop.catalogue()
+        late = known["product_id"] == "steady"
+        known["first_sold_on"] = known["first_sold_on"].where(~late, began + timedelta(days=days))
+        reasons = table(load(shop.panel(), known)).loc["steady", "reasons"]
+        assert (told in reasons) if told else ("but first" not in reasons)
+
+
+def test_numbers_of_one_are_told_in_the_singular(load: Load) -> None:
+    launches = load(shop.panel())
+    one = dict.fromkeys(("units_so_far", "buyers_so_far", "impressions_so_far", "contents_so_far", "age_days"), 1)
+    rows = launches.rows.assign(clicks_so_far=0.0, carts_so_far=0.0).assign(**one)
+    rows = rows[~rows["current"] | (rows["product_id"] == "late_hit")]
+    told = table(replace(launches, rows=rows, has_traffic=True)).loc["late_hit", "reasons"]
+    assert told.startswith("sold 1 unit to 1 buyer in 1 day, 1 of 1 live launch of its category; ")
+    assert "; shown 1 time, " in told
+    assert "; carried by 1 video or livestream" in told
 
 
 def test_a_relisted_duplicate_is_marked_and_has_no_clean_slate(load: Load) -> None:
