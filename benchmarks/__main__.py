@@ -24,6 +24,7 @@ NAMES = (
     "assortment.substitution",
     "incubation.launches",
     "incubation.exposure",
+    "incubation.ladder",
     "incubation.brushing",
     "incubation.scale",
     "incubation.open_bandit",
