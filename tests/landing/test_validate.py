@@ -63,6 +63,7 @@ rows_of_cells = st.lists(
         st.sampled_from([None, "USD", "EUR"]),
         st.none(),
         st.none(),
+        st.sampled_from(["a1", None]),
         st.sampled_from(["completed", "done"]),
     ),
     min_size=1,
