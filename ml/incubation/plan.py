@@ -18,7 +18,7 @@ from coldframe.errors import BadInputError
 from coldframe.ledger import PlanLine
 from ml.incubation.belief import Rates, rates, with_exposure
 from ml.incubation.exposure import Exposure, Surfaces, expose
-from ml.incubation.ladder import STAGES, Staged, climb
+from ml.incubation.ladder import PLAYING, STAGES, Staged, climb
 from ml.incubation.policy import Policy, unknown_tiers
 
 EVERYWHERE = "all"
@@ -197,7 +197,7 @@ def _by_channel(names: Sequence[tuple[str, str]], values: Sequence[Any]) -> dict
 
 def _next_in_line(launches: pd.DataFrame, total: "np.ndarray") -> str | None:
     """The launch in play with the best chance that is not shown."""
-    waiting = launches[(total == 0) & launches["stage"].isin(["seed", "incubate"]).to_numpy()]
+    waiting = launches[(total == 0) & launches["stage"].isin(PLAYING).to_numpy()]
     if waiting.empty:
         return None
     return str(waiting.sort_values(["probability", "product_id"], ascending=[False, True])["product_id"].iloc[0])
@@ -220,7 +220,7 @@ def _notes(launches: pd.DataFrame, policy: Policy) -> list[str]:
         )
     if relisted:
         notes.append(
-            f"listed anew under another id: {relisted:,} of {of}; they take the stage of the first, which is let go"
+            f"listed anew under another id: {relisted:,} of {of}; they take the stage of the listing before, which is let go"
         )
     tiers = sorted(launches["merchant_tier"].dropna().astype(str).unique())
     if unknown := unknown_tiers(policy, tiers):

@@ -34,7 +34,9 @@ class Policy(BaseModel):
 
     graduate_at: Share = Field(0.5, description="Least lower bound of the chance with which a launch graduates.")
     pull_at: Share = Field(0.8, description="Least chance that its GMV per impression is a bestseller's, where known.")
-    pushed_from: float = Field(3.0, ge=1, description="Times as often shown as its category's launches usually are.")
+    pushed_from: float = Field(
+        3.0, ge=1, description="Times its category's usual exposure from which on a launch is pushed."
+    )
     retire_below: Share = Field(0.03, description="A launch is let go when even its upper bound is below this.")
     revive_at: Share = Field(0.06, description="Upper bound with which a retired launch comes back.")
     least_impressions: Count = Field(200, description="Before so many nothing is decided, where they are known.")

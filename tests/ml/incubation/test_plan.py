@@ -79,7 +79,7 @@ def test_a_relisted_product_takes_the_stage_of_the_one_it_duplicates() -> None:
     again = by_units(product_id="again", relisted_of="gone", probability_high=0.03, probability=0.01, probability_low=0)
     found = planned(again, before={"gone": "retire"})
     assert found.lines[0].action == "retire"
-    told = "listed anew under another id: 1 of 1 launches; they take the stage of the first, which is let go"
+    told = "listed anew under another id: 1 of 1 launches; they take the stage of the listing before, which is let go"
     assert told in found.notes
     assert planned(again, before={"gone": "retire", "again": "incubate"}).lines[0].action == "incubate"
 
