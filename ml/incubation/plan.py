@@ -220,7 +220,8 @@ def _notes(launches: pd.DataFrame, policy: Policy) -> list[str]:
         )
     if relisted:
         notes.append(
-            f"listed anew under another id: {relisted:,} of {of}; they take the stage of the listing before, which is let go"
+            f"listed anew under another id: {relisted:,} of {of}; they take the stage of the listing before, which is "
+            "let go"
         )
     tiers = sorted(launches["merchant_tier"].dropna().astype(str).unique())
     if unknown := unknown_tiers(policy, tiers):
